@@ -1,0 +1,41 @@
+# Needs Python 3.11 or later, make and pip. `make demo` and `make test` set up what they need.
+#
+# Linux users who want PyTorch's own CPU builds instead of the large CUDA ones give the index that
+# PyTorch's installation page names:  make demo PIP_ARGS="--extra-index-url URL"
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+DEMO ?= cutis-demo
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Two busy-waiting OpenMP pools on few cores slow each other down by more than an order.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test lint types docs clean
+
+demo: $(READY)
+	rm -rf $(DEMO)
+	$(BIN)/cutis demo --out $(DEMO)
+
+test: $(READY)
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/python -m cutis.cli.reference > docs/reference/cli.md
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cutis needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache

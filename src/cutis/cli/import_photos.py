@@ -1,0 +1,62 @@
+"""`cutis import`: photos into a catalog."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from cutis.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from cutis.data.importer import ImportSummary
+
+_COLUMN = re.compile(r"([a-z_]+)=(.+)")
+
+
+def import_photos(
+    sources: Annotated[
+        list[str],
+        Argument(
+            metavar="SOURCE…",
+            help="Folders or tables of photos; with --format table also MEANING=COLUMN, e.g. "
+            "image=img_id diagnosis=diagnostic.",
+            show_default=False,
+        ),
+    ],
+    into: Annotated[Path, Option(metavar="CATALOG", help="The catalog, made or added to.")],
+    format: Annotated[
+        str | None, Option(metavar="NAME", help="Layout of the sources; recognised if not given.")
+    ] = None,
+    map: Annotated[
+        Path | None, Option(metavar="FILE", help="Label to diagnosis: TOML or CSV.")
+    ] = None,
+    view: Annotated[
+        str | None, Option(metavar="NAME", help="View of the taxonomy that the catalog offers.")
+    ] = None,
+    copy: Annotated[bool, Option("--copy", help="Copy the photos into the catalog.")] = False,
+) -> "ImportSummary":
+    """Bring photos with their diagnoses into a catalog; find what belongs together."""
+    from cutis.data.importer import import_sources
+
+    matches = [(text, _COLUMN.fullmatch(text)) for text in sources]
+    columns = {m[1]: m[2] for text, m in matches if m and not Path(text).exists()}
+    paths = [Path(text) for text, m in matches if not m or Path(text).exists()]
+    return import_sources(
+        paths, into, format=format, columns=columns or None, map_file=map, view=view, copy=copy
+    )
+
+
+def show(summary: "ImportSummary") -> int:
+    """Prints what the catalog holds."""
+    catalog, counts = summary.catalog, summary.catalog.info.counts
+    print_table(["diagnosis", "photos"], counts.diagnoses.items())
+    print_table(["link", "pairs"], counts.links.items())
+    for warning in summary.warnings:
+        print(f"note: {warning}")
+    state = "written" if summary.changed else "unchanged"
+    print(
+        f"{catalog.folder} {state}: {counts.photos} photos ({counts.unreadable} unreadable, "
+        f"{counts.undiagnosed} without diagnosis), {counts.lesions} lesions"
+    )
+    return 0

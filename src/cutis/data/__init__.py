@@ -1,0 +1,1 @@
+"""From photos on disk to catalogs, splits, audits and drawn collections."""

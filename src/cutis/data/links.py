@@ -1,0 +1,45 @@
+"""Pairs of photos that belong together: by the ids of the sources and by what the photos show."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cutis.data.duplicates import FINGERPRINT, find_links
+from cutis.data.scan import Scan
+from cutis.records import LINK_SCHEMA, LinkKind
+
+
+def link_photos(photos: pd.DataFrame, scans: Sequence[Scan]) -> pd.DataFrame:
+    """All links of a catalog; `scans` stand in the order of `photos`.
+
+    Ids are believed within their source only: "patient 1" of two collections are two people.
+    """
+    readable = [i for i, scan in enumerate(scans) if scan.fingerprint is not None]
+    fingerprints = np.array([scans[i].fingerprint_record() for i in readable], FINGERPRINT)
+    seen = photos.iloc[readable][["image_id", "sha256", "pixels_sha256"]]
+    found = [
+        _links_by_id(photos, "lesion_id", LinkKind.SAME_LESION, "lesion"),
+        _links_by_id(photos, "patient_id", LinkKind.SAME_PATIENT, "patient"),
+        find_links(seen.reset_index(drop=True), fingerprints),
+    ]
+    links = pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
+    columns: list[str] = LINK_SCHEMA.names
+    return links[columns].sort_values(columns[:3], ignore_index=True)
+
+
+def _links_by_id(photos: pd.DataFrame, column: str, kind: LinkKind, word: str) -> pd.DataFrame:
+    """A star for each id: its first photo linked to each of the others."""
+    known = photos.loc[photos[column].notna(), ["image_id", "source", column]]
+    known = known.sort_values("image_id")
+    first = known.groupby(["source", column])["image_id"].transform("first")
+    others = known[known["image_id"] != first]
+    return pd.DataFrame(
+        {
+            "image_id_a": first[others.index],
+            "image_id_b": others["image_id"],
+            "kind": kind.value,
+            "score": 1.0,
+            "reason": word + " " + others[column].astype(str),
+        }
+    )

@@ -1,0 +1,140 @@
+"""One decode of every photo: hashes, size and fingerprint, remembered between imports."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cutis.data.duplicates import FINGERPRINT, fingerprint
+from cutis.errors import PhotoError
+from cutis.preprocessing import decode
+from cutis.storage import clear_write_errors, sha256_file
+
+CACHE_FILE = Path(".cache") / "scan.sqlite"
+
+_WORKERS = 2
+_BATCH = 256
+_TABLE = """create table if not exists scan (
+    path text primary key, size integer, modified integer, sha256 text, pixels_sha256 text,
+    width integer, height integer, fingerprint blob, problem text) without rowid"""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one decode of a photo tells.
+
+    Of an unreadable photo only `sha256` (empty if not even its bytes can be read) and `problem`
+    are known.
+    """
+
+    sha256: str
+    pixels_sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    fingerprint: bytes | None = None
+    problem: str | None = None
+
+    def fingerprint_record(self) -> NDArray[np.void]:
+        """The fingerprint as an array of shape () and dtype FINGERPRINT; zeros if unreadable."""
+        if self.fingerprint is None:
+            return np.zeros((), FINGERPRINT)
+        return np.frombuffer(self.fingerprint, FINGERPRINT).reshape(())
+
+
+def scan_photo(path: Path) -> Scan:
+    """Decodes one photo at full size; what cannot be read comes back with its problem."""
+    try:
+        sha256 = sha256_file(path)
+    except OSError as error:
+        return Scan(sha256="", problem=f"the file cannot be read ({error.strerror})")
+    try:
+        rgb = decode(path)
+    except PhotoError as error:
+        return Scan(sha256=sha256, problem=error.problem)
+    height, width = rgb.shape[:2]
+    pixels = hashlib.sha256(f"{height}x{width}".encode())
+    pixels.update(np.ascontiguousarray(rgb).data)
+    mark = np.asarray(fingerprint(rgb), FINGERPRINT).tobytes()
+    return Scan(sha256, pixels.hexdigest(), width, height, mark)
+
+
+def scan_photos(paths: Sequence[Path], catalog: Path) -> list[Scan]:
+    """Scans photos in the order given, with a progress bar.
+
+    Results are kept in the catalog's cache by path, size and time of change, so that an
+    interrupted import goes on where it stopped and an unchanged photo is never decoded again.
+    """
+    with _open_cache(catalog / CACHE_FILE) as cache:
+        found = {path: _look_up(cache, path) for path in paths}
+        missing = [path for path, scan in found.items() if scan is None]
+        with tqdm(total=len(missing), desc="reading", unit="photo", disable=None) as bar:
+            for start in range(0, len(missing), _BATCH):
+                batch = missing[start : start + _BATCH]
+                # The state before the scan: a photo that changes meanwhile is scanned again.
+                states = [_state(path) for path in batch]
+                scans = list(_scan_batch(batch, bar))
+                found.update(zip(batch, scans, strict=True))
+                _remember(cache, batch, states, scans)
+    return [scan for path in paths if (scan := found[path]) is not None]
+
+
+def _scan_batch(batch: Sequence[Path], bar: "tqdm[NoReturn]") -> Iterator[Scan]:
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for scan in pool.map(scan_photo, batch):
+            bar.update()
+            yield scan
+
+
+@contextmanager
+def _open_cache(path: Path) -> Iterator[sqlite3.Connection]:
+    with clear_write_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as cache:
+        # A cache of another fingerprint layout is of no use.
+        layout = int(hashlib.sha256(str(FINGERPRINT).encode()).hexdigest()[:7], 16)
+        if cache.execute("pragma user_version").fetchone()[0] != layout:
+            cache.execute("drop table if exists scan")
+            cache.execute(_TABLE)
+            cache.execute(f"pragma user_version = {layout}")
+            cache.commit()
+        yield cache
+
+
+def _look_up(cache: sqlite3.Connection, path: Path) -> Scan | None:
+    row = cache.execute("select * from scan where path = ?", [os.fspath(path)]).fetchone()
+    if row is None or tuple(row[1:3]) != _state(path):
+        return None
+    return Scan(*row[3:])
+
+
+def _remember(
+    cache: sqlite3.Connection,
+    paths: Sequence[Path],
+    states: Sequence[tuple[int, int] | None],
+    scans: Sequence[Scan],
+) -> None:
+    # What could not be read at all may be readable next time.
+    rows = [
+        (os.fspath(path), *state, *vars(scan).values())
+        for path, state, scan in zip(paths, states, scans, strict=True)
+        if state is not None and scan.sha256
+    ]
+    cache.executemany("insert or replace into scan values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    cache.commit()
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

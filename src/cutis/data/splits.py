@@ -1,0 +1,350 @@
+"""Splits of a catalog: grouped, stratified, reproducible, and counted when they are used.
+
+`splits/NAME/split.parquet` holds the part or fold of every photo, `split.json` how it came about,
+`uses.json` what was evaluated on the test part. See docs/reference/catalog.md.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from cutis.data.audit import audit_split
+from cutis.data.catalog import Catalog
+from cutis.data.partition import deal, group_names
+from cutis.data.split_records import Split, SplitInfo, count_groups, count_parts, split_hash
+from cutis.errors import InputError, nearest
+from cutis.records import FORMAT_VERSION, SPLIT_SCHEMA, Part
+from cutis.storage import commit_files, finish_commit, write_file
+
+__all__ = [
+    "Split",
+    "SplitInfo",
+    "load_split",
+    "make_split",
+    "part_rows",
+    "record_test_use",
+    "split_names",
+    "test_uses",
+]
+
+_PARTS = (Part.TRAIN, Part.VALIDATION, Part.TEST)
+
+
+def make_split(
+    catalog: Catalog,
+    *,
+    name: str = "default",
+    seed: int = 0,
+    shares: tuple[float, float, float] = (70, 15, 15),
+    folds: int | None = None,
+    hold_out: str | None = None,
+    unsafe_by_image: bool = False,
+) -> Split:
+    """Splits the usable photos of a catalog and writes the split into its folder.
+
+    Photos that links connect (lesion, patient, duplicates) form a group and stay together; parts
+    are stratified by diagnosis and source.
+
+    Args:
+        shares: percent of train, validation and test; a part of 0 stays empty.
+        folds: K folds instead of parts.
+        hold_out: a source whose photos, and no others, are the test part. Train and validation
+            share the rest; photos of other sources in a group with one of its photos are in no
+            part.
+        unsafe_by_image: ignores groups, to show what a leak does; the split is marked unsafe.
+
+    Making the same split again changes no file. Raises InputError for options that contradict
+    each other and for a diagnosis that has a single group, which cannot be split.
+    """
+    _check_options(catalog, name, shares, folds, hold_out)
+    rows = _grouped_rows(catalog)
+    if rows.empty:
+        raise InputError(
+            "the catalog has no photo with a diagnosis",
+            where=catalog.folder,
+            fix="import photos with labels, or choose another view",
+        )
+    no_fold = pd.array([None] * len(rows), dtype="Int16")
+    table = rows[["image_id", "group"]].assign(part=None, fold=no_fold)
+    open_rows = _hold_out(table, rows, hold_out)
+    dealt = rows[open_rows].assign(group=rows["image_id"]) if unsafe_by_image else rows[open_rows]
+    sizes = _sizes(shares, folds, hold_out)
+    _check_groups(dealt, len(sizes), catalog)
+    part = deal(dealt, list(sizes.values()), seed)
+    if folds is None:
+        table.loc[open_rows, "part"] = np.array(list(sizes), dtype=object)[part]
+    else:
+        table.loc[open_rows, "fold"] = part
+    split = _describe(
+        catalog,
+        table,
+        rows["diagnosis"],
+        name=name,
+        seed=seed,
+        shares=None if folds else shares,
+        folds=folds,
+        hold_out=hold_out,
+        unsafe=unsafe_by_image,
+    )
+    _write(catalog.folder / "splits" / name, split)
+    return split
+
+
+def load_split(catalog: Catalog, name: str = "default") -> Split:
+    """Opens a split of a catalog.
+
+    Raises InputError when there is none of this name, it was written by a later version, or its
+    table no longer has the hash that split.json states. A split of an older state of the catalog
+    opens, so that it can be audited; `part_rows` refuses it.
+    """
+    folder = catalog.folder / "splits" / name
+    finish_commit(folder) if folder.is_dir() else None
+    if not (folder / "split.json").is_file():
+        known = split_names(catalog)
+        raise InputError(
+            f"the catalog has no split '{name}'",
+            where=catalog.folder,
+            expected="one of " + ", ".join(known) if known else "a split; there is none yet",
+            fix=nearest(name, known) or f"make it: cutis split {catalog.folder} --name {name}",
+        )
+    info = _read_info(folder / "split.json")
+    try:
+        table = pq.read_table(folder / "split.parquet", schema=SPLIT_SCHEMA).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(folder) from error
+    table["fold"] = table["fold"].astype("Int16")
+    if split_hash(table, info.unsafe) != info.sha256:
+        raise _damaged(folder)
+    return Split(name, table, info)
+
+
+def split_names(catalog: Catalog) -> list[str]:
+    """The splits that a catalog holds."""
+    return sorted(path.parent.name for path in catalog.folder.glob("splits/*/split.json"))
+
+
+def part_rows(
+    catalog: Catalog,
+    split: Split,
+    part: Part,
+    *,
+    view: str | None = None,
+    fold: int | None = None,
+) -> pd.DataFrame:
+    """The catalog's usable rows that stand in a part, ordered by image_id, with their `group`.
+
+    `view` reduces the diagnoses as in `Catalog.usable`. With folds, `fold` is the one that is the
+    test part; the next one is validation and the others train. Raises InputError when the catalog has changed since it was split.
+    """
+    if split.info.catalog_sha256 != catalog.sha256:
+        raise InputError(
+            f"the catalog has changed since the split '{split.name}' was made",
+            where=catalog.folder,
+            expected=f"a catalog with the content hash {split.info.catalog_sha256[:12]}…",
+            fix=f"split it again: cutis split {catalog.folder} --name {split.name}",
+        )
+    chosen = _in_part(split, part, fold)
+    groups = split.table.loc[chosen, ["image_id", "group"]]
+    return catalog.usable(view).merge(groups, on="image_id", validate="one_to_one")
+
+
+def record_test_use(catalog: Catalog, split: Split, what: str) -> int:
+    """Notes that the test part was evaluated (`what`: run, bundle or table) and counts it.
+
+    Returns how often this very split has been used, this time included.
+    """
+    path = _uses_file(catalog, split)
+    uses = _read_uses(path)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    uses.append({"at": now, "what": what, "split_sha256": split.info.sha256})
+    write_file(path, json.dumps(uses, indent=1) + "\n")
+    return test_uses(catalog, split)
+
+
+def test_uses(catalog: Catalog, split: Split) -> int:
+    """How often the test part of this very split has been evaluated."""
+    uses = _read_uses(_uses_file(catalog, split))
+    return sum(use["split_sha256"] == split.info.sha256 for use in uses)
+
+
+# pytest would collect the function where a test module imports it.
+test_uses.__test__ = False  # type: ignore[attr-defined]
+
+
+def _check_options(
+    catalog: Catalog,
+    name: str,
+    shares: Sequence[float],
+    folds: int | None,
+    hold_out: str | None,
+) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"'{name}' cannot name a split", expected="letters, digits, '-', '_', '.'")
+    if len(shares) != 3 or min(shares) < 0 or shares[0] <= 0 or abs(sum(shares) - 100) > 1e-6:
+        raise InputError(
+            f"the shares {'/'.join(f'{share:g}' for share in shares)} are not possible",
+            expected="percent of train, validation and test that add up to 100, such as 70/15/15",
+        )
+    if folds is not None and folds < 2:
+        raise InputError(f"{folds} folds are not possible", expected="2 folds or more")
+    if folds is not None and hold_out is not None:
+        raise InputError(
+            "folds and a held-out source exclude each other", fix="give one of the two options"
+        )
+    sources = [source.name for source in catalog.info.sources]
+    if hold_out is not None and (hold_out not in sources or len(sources) == 1):
+        raise InputError(
+            f"the source '{hold_out}' cannot be held out",
+            where=catalog.folder,
+            expected="one of several sources; the catalog has " + ", ".join(sources),
+            fix=nearest(hold_out, sources) or None,
+        )
+
+
+def _grouped_rows(catalog: Catalog) -> pd.DataFrame:
+    # Groups are found over all photos: one without a diagnosis may connect two that have one.
+    groups = group_names(list(catalog.photos["image_id"]), catalog.links)
+    rows = catalog.usable()
+    return rows.assign(group=groups[rows["image_id"]].to_numpy())
+
+
+def _hold_out(table: pd.DataFrame, rows: pd.DataFrame, source: str | None) -> "pd.Series[bool]":
+    """Puts the source's photos into the test part; returns which rows are still to be dealt."""
+    if source is None:
+        return pd.Series(True, index=rows.index)
+    held = rows["source"] == source
+    table.loc[held, "part"] = Part.TEST.value
+    return ~rows["group"].isin(rows.loc[held, "group"])
+
+
+def _sizes(shares: Sequence[float], folds: int | None, hold_out: str | None) -> dict[str, float]:
+    if folds is not None:
+        return {str(fold): 1.0 for fold in range(folds)}
+    parts = _PARTS if hold_out is None else _PARTS[:2]
+    return {part.value: share for part, share in zip(parts, shares, strict=False) if share > 0}
+
+
+def _check_groups(dealt: pd.DataFrame, parts: int, catalog: Catalog) -> None:
+    groups = dealt.groupby("diagnosis")["group"].nunique()
+    single = groups[groups < min(parts, 2)]
+    if single.empty:
+        return
+    photos = dealt["diagnosis"].value_counts()
+    named = ", ".join(f"'{name}' ({photos[name]} photos)" for name in single.index)
+    raise InputError(
+        f"these diagnoses have a single group, which cannot be on two sides of a split: {named}",
+        where=catalog.folder,
+        expected="photos of two lesions or more for each diagnosis",
+        fix="add photos of other lesions, or leave the diagnosis out through a view (--view)",
+    )
+
+
+def _describe(
+    catalog: Catalog,
+    table: pd.DataFrame,
+    diagnoses: pd.Series,
+    *,
+    name: str,
+    seed: int,
+    shares: tuple[float, float, float] | None,
+    folds: int | None,
+    hold_out: str | None,
+    unsafe: bool,
+) -> Split:
+    counts = count_parts(table, diagnoses)
+    by = "image, ignoring groups (unsafe)" if unsafe else "patient, lesion and duplicate links"
+    missing = [
+        f"'{diagnosis}' has no photo in {part}"
+        for part, held in counts.items()
+        for diagnosis in sorted(set(diagnoses) - set(held))
+    ]
+    info = SplitInfo(
+        name=name,
+        seed=seed,
+        shares=shares,
+        folds=folds,
+        hold_out=hold_out,
+        unsafe=unsafe,
+        rules=(f"grouped by {by}", "stratified by diagnosis and source"),
+        catalog_sha256=catalog.sha256,
+        sha256=split_hash(table, unsafe),
+        counts=counts,
+        groups=count_groups(table),
+        left_out=int((table["part"].isna() & table["fold"].isna()).sum()),
+        warnings=tuple(missing),
+    )
+    certificate = audit_split(catalog, Split(name, table, info))
+    return Split(name, table, info.model_copy(update={"certificate": certificate}))
+
+
+def _write(folder: Path, split: Split) -> None:
+    content = split.info.model_dump_json(indent=1) + "\n"
+    path = folder / "split.json"
+    if path.is_file() and path.read_text(encoding="utf-8") == content:
+        return
+    table = pa.Table.from_pandas(split.table, SPLIT_SCHEMA, preserve_index=False)
+    commit_files(
+        folder,
+        {
+            "split.parquet": lambda target: pq.write_table(table, target),
+            "split.json": lambda target: target.write_text(content, encoding="utf-8"),
+        },
+    )
+
+
+def _in_part(split: Split, part: Part, fold: int | None) -> "pd.Series[bool]":
+    folds = split.info.folds
+    if folds is None:
+        if fold is not None:
+            raise InputError(f"the split '{split.name}' has parts, not folds")
+        return split.table["part"] == part.value
+    if fold is None or not 0 <= fold < folds:
+        raise InputError(
+            f"the split '{split.name}' has folds", expected=f"a fold from 0 to {folds - 1}"
+        )
+    test, validation = fold, (fold + 1) % folds
+    if part is Part.TRAIN:
+        return ~split.table["fold"].isin([test, validation])
+    return split.table["fold"] == (test if part is Part.TEST else validation)
+
+
+def _read_info(path: Path) -> SplitInfo:
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format_version"] > FORMAT_VERSION:
+            raise InputError(
+                "the split was written by a later version of Cutis",
+                where=path,
+                expected=f"format version {FORMAT_VERSION} or earlier",
+                fix="update Cutis, or split the catalog again with this version",
+            )
+        return SplitInfo.model_validate(content)
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise _damaged(path.parent) from error
+
+
+def _damaged(folder: Path) -> InputError:
+    return InputError(
+        "the split has been changed or damaged since it was made",
+        where=folder,
+        fix="restore the folder, or split the catalog again under another name",
+    )
+
+
+def _uses_file(catalog: Catalog, split: Split) -> Path:
+    return catalog.folder / "splits" / split.name / "uses.json"
+
+
+def _read_uses(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    uses: list[dict[str, str]] = json.loads(path.read_bytes())
+    return uses

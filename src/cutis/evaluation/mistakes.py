@@ -1,0 +1,76 @@
+"""The most confident mistakes, as thumbnails."""
+
+import io
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from cutis import html
+from cutis.errors import PhotoError
+from cutis.evaluation.context import EvaluationContext
+from cutis.evaluation.names import display_name
+from cutis.evaluation.table import EvaluationTable
+from cutis.preprocessing import decode
+
+SHOWN = 24
+_SIDE = 176  # pixels
+
+
+def most_confident(table: EvaluationTable, count: int = SHOWN) -> list[dict[str, Any]]:
+    """Wrong answers with the highest probability first; empty without probabilities."""
+    if table.probabilities is None:
+        return []
+    confidence = table.probabilities[np.arange(len(table.photos)), table.predicted_index]
+    wrong = np.flatnonzero(table.truth_index != table.predicted_index)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    return [
+        {
+            **{name: _text(table.photos[name].iloc[row]) for name in ("image_id", "path")},
+            "truth": table.photos["truth"].iloc[row],
+            "predicted": table.photos["predicted"].iloc[row],
+            "probability": float(confidence[row]),
+            "truth_probability": float(table.probabilities[row, table.truth_index[row]]),
+        }
+        for row in worst
+    ]
+
+
+def tiles(mistakes: list[dict[str, Any]], context: EvaluationContext) -> Markup:
+    """A grid of the photos with truth, answer and probability."""
+    made = []
+    for mistake in tqdm(mistakes, desc="thumbnails", unit="photo", disable=None):
+        name = mistake["image_id"] or mistake["path"]
+        made.append(
+            html.element(
+                "div",
+                _picture(mistake["path"], name, context),
+                html.element("div", html.element("code", name)),
+                html.element("div", "truth: ", html.element("b", display_name(mistake["truth"]))),
+                html.element(
+                    "div",
+                    f"answer: {display_name(mistake['predicted'])}, {mistake['probability']:.2f}",
+                ),
+                class_="tile",
+            )
+        )
+    return html.element("div", *made, class_="tiles")
+
+
+def _picture(stored: str | None, name: str, context: EvaluationContext) -> Markup:
+    if stored is None:
+        return html.element("div", "no path", class_="empty")
+    try:
+        rgb = decode(context.file_of(stored), at_least=_SIDE)
+    except PhotoError as error:
+        return html.element("div", error.problem, class_="empty")
+    small = ImageOps.fit(Image.fromarray(rgb), (_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    written = io.BytesIO()
+    small.save(written, "JPEG", quality=82)
+    return html.image(written.getvalue(), "image/jpeg", name)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,54 @@
+"""What the training loop and the heads ask of every backbone."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module, ABC):
+    """A convolutional base: (batch, 3, height, width) to a feature map (batch, channels, h, w).
+
+    Attributes:
+        channels: of the feature map.
+        features: the layers in order; may be cut anywhere.
+    """
+
+    channels: int
+    features: nn.Sequential
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        feature_map: Tensor = self.features(pixels)
+        return feature_map
+
+    @abstractmethod
+    def keras_layers(self) -> list[tuple[str, nn.Module | None]]:
+        """Layer names as Keras numbers them, each with its module where it has parameters."""
+
+    def train_from(self, index: int) -> None:
+        """Freezes the layers before Keras index `index` and lets the rest train."""
+        for position, (_, module) in enumerate(self.keras_layers()):
+            if module is not None:
+                module.requires_grad_(position >= index)
+
+
+def follow_trainable_flags(model: nn.Module) -> None:
+    """Puts frozen batch normalisations into inference mode and the others into training mode.
+
+    As in Keras: a frozen layer neither uses nor updates batch statistics. Call it after
+    `model.train()`.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train(any(p.requires_grad for p in module.parameters()))
+
+
+def count_parameters(module: nn.Module, *, trainable_only: bool = False) -> int:
+    """Parameters; Keras also counts the running statistics, so they are included.
+
+    With `trainable_only` the statistics and the frozen parameters are left out.
+    """
+    if trainable_only:
+        return sum(p.numel() for p in module.parameters() if p.requires_grad)
+    statistics = (b for b in module.buffers() if b.dtype == torch.float32)
+    return sum(t.numel() for t in [*module.parameters(), *statistics])

@@ -1,0 +1,134 @@
+"""Pretrained weights: from a local file or from timm's hub, in torchvision's names."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cutis.errors import InputError, MissingDependencyError, nearest
+
+HUB_REPOSITORY = "timm/mobilenetv2_100.ra_in1k"
+HUB_LICENCE = "Apache-2.0"
+
+
+def load_backbone(backbone: nn.Module, weights: str) -> None:
+    """Fills a backbone with pretrained weights; a classifier in the file is left aside.
+
+    Args:
+        weights: a safetensors file with torchvision's or timm's names, `imagenet` for timm's hub,
+            or `none` to keep the random initial weights.
+
+    Raises InputError for a missing or damaged file, for weights of another network, and for a hub
+    that cannot be reached.
+    """
+    if weights == "none":
+        return
+    path = _download() if weights == "imagenet" else Path(weights)
+    state = {
+        name: value
+        for name, value in _torchvision_names(_read(path)).items()
+        if not name.startswith("classifier.")
+    }
+    expected = backbone.state_dict()
+    for name, value in expected.items():
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, value)
+    wrong = [n for n, v in expected.items() if n not in state or state[n].shape != v.shape]
+    if wrong:
+        raise InputError(
+            f"the weights do not fit the network: {len(wrong)} of {len(expected)} tensors are "
+            f"missing or have another shape, the first is {wrong[0]}",
+            where=path,
+            expected="weights of the recipe's backbone, torchvision's or timm's names",
+            fix="choose the right file, another backbone, or --weights none",
+        )
+    backbone.load_state_dict({name: state[name] for name in expected})
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(
+            "there is no such weights file",
+            where=path,
+            expected="a safetensors file, 'imagenet' or 'none'",
+            fix=nearest(str(path), ["imagenet", "none"]) or "check the path after --weights",
+        )
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(
+            f"the weights file cannot be read ({error})",
+            where=path,
+            expected="a safetensors file",
+            fix="download or copy it again",
+        ) from error
+
+
+def _download() -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingDependencyError("huggingface-hub", "train") from error
+    try:
+        return Path(hf_hub_download(HUB_REPOSITORY, "model.safetensors"))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            "the ImageNet weights could not be downloaded",
+            where=f"{HUB_REPOSITORY} on the Hugging Face hub",
+            fix="check the network and run this again; or download model.safetensors of that "
+            "repository elsewhere and give it as --weights FILE; or start without pretrained "
+            "weights by --weights none (the result will be much weaker)",
+        ) from error
+
+
+def _torchvision_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Renames timm's MobileNetV2 tensors; a file with torchvision's names passes through."""
+    if "conv_stem.weight" not in state:
+        return state
+    renamed: dict[str, Tensor] = {}
+    index = _block_indices(state)
+    for name, value in state.items():
+        renamed[_renamed(name, index)] = value
+    return renamed
+
+
+def _block_indices(state: dict[str, Tensor]) -> dict[str, int]:
+    """timm's "stage.repeat" to torchvision's running number of the block."""
+    blocks = {tuple(map(int, n.split(".")[1:3])) for n in state if n.startswith("blocks.")}
+    return {f"{s}.{r}": number for number, (s, r) in enumerate(sorted(blocks), start=1)}
+
+
+_STEM = {"conv_stem": "features.0.0", "bn1": "features.0.1"}
+_TOP = {"conv_head": "features.18.0", "bn2": "features.18.1", "classifier": "classifier.1"}
+# the first block has no expansion, so its parts sit one place earlier
+_PARTS_FIRST = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}
+_PARTS = {
+    "conv_pw": "0.0",
+    "bn1": "0.1",
+    "conv_dw": "1.0",
+    "bn2": "1.1",
+    "conv_pwl": "2",
+    "bn3": "3",
+}
+
+
+def _renamed(name: str, index: dict[str, int]) -> str:
+    if not name.startswith("blocks."):
+        module, _, tensor = name.rpartition(".")
+        return f"{(_STEM | _TOP)[module]}.{tensor}"
+    _, stage, repeat, module, tensor = name.split(".")
+    number = index[f"{stage}.{repeat}"]
+    parts = _PARTS_FIRST if number == 1 else _PARTS
+    return f"features.{number}.conv.{parts[module]}.{tensor}"
+
+
+def cast_float32(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous float32 copies for storage; counters keep their integer type."""
+    return {
+        name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in state.items()
+    }
+
+

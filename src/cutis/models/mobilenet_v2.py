@@ -1,0 +1,127 @@
+"""MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) with torchvision's parameter names.
+
+The papers that Cutis reproduces speak of Keras layers ("the last 30 layers", "layer 140"), so the
+parts of the network are also addressable in Keras's order: 154 layers without the top, counting
+input, padding, batch normalisation, activation and addition layers.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from cutis.models.backbone import Backbone
+
+# expansion, channels, repeats, stride of the first repeat: table 2 of the paper
+_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise 3x3, project 1x1, with a shortcut where the shapes allow it."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.stride = stride
+        self.shortcut = stride == 1 and inputs == outputs
+        expand = [] if expansion == 1 else [_conv(inputs, hidden, kernel=1)]
+        self.conv = nn.Sequential(
+            *expand,
+            _conv(hidden, hidden, kernel=3, stride=stride, groups=hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.shortcut else self.conv(x)
+
+
+class MobileNetV2(Backbone):
+    """The convolutional base: (batch, 3, height, width) to (batch, channels, height/32, width/32).
+
+    Args:
+        width: multiplier of all channel counts; they are rounded to multiples of eight, and the
+            last feature map keeps 1,280 channels for widths below one.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        channels = _rounded(32 * width)
+        self.channels = _rounded(1280 * max(1.0, width))
+        blocks: list[nn.Module] = [_conv(3, channels, kernel=3, stride=2)]
+        for expansion, base, repeats, first_stride in _STAGES:
+            outputs = _rounded(base * width)
+            for repeat in range(repeats):
+                stride = first_stride if repeat == 0 else 1
+                blocks.append(InvertedResidual(channels, outputs, stride, expansion))
+                channels = outputs
+        blocks.append(_conv(channels, self.channels, kernel=1))
+        self.features = nn.Sequential(*blocks)
+        self.apply(_initialise)
+
+    def keras_layers(self) -> list[tuple[str, nn.Module | None]]:
+        return [("input_1", None), *self._named_layers()]
+
+    def _named_layers(self) -> Iterator[tuple[str, nn.Module | None]]:
+        first, *blocks, last = self.features
+        yield from _triple(first, "Conv1", "bn_Conv1", "Conv1_relu")
+        for index, block in enumerate(blocks):
+            yield from _block_layers(block, index)
+        yield from _triple(last, "Conv_1", "Conv_1_bn", "out_relu")
+
+
+def _block_layers(block: nn.Module, index: int) -> Iterator[tuple[str, nn.Module | None]]:
+    if not isinstance(block, InvertedResidual):
+        raise TypeError(f"block {index} is {type(block).__name__}, not InvertedResidual")
+    prefix = f"block_{index}_" if index else "expanded_conv_"
+    *expand, depthwise, project, project_norm = block.conv
+    for part in expand:
+        yield from _triple(part, f"{prefix}expand", f"{prefix}expand_BN", f"{prefix}expand_relu")
+    if block.stride == 2:
+        yield f"{prefix}pad", None
+    name = f"{prefix}depthwise"
+    yield from _triple(depthwise, name, f"{name}_BN", f"{name}_relu")
+    yield f"{prefix}project", project
+    yield f"{prefix}project_BN", project_norm
+    if block.shortcut:
+        yield f"{prefix}add", None
+
+
+def _triple(
+    part: nn.Module, conv: str, norm: str, activation: str
+) -> Iterator[tuple[str, nn.Module | None]]:
+    convolution, normalisation, _ = part.children()
+    yield conv, convolution
+    yield norm, normalisation
+    yield activation, None
+
+
+def _conv(
+    inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU6(inplace=True),
+    )
+
+
+def _rounded(channels: float, divisor: int = 8) -> int:
+    """The nearest multiple of `divisor` that takes away no more than a tenth."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,133 @@
+"""Recipes: TOML files that say completely how a classifier is trained."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from cutis.errors import RecipeError, nearest
+from cutis.recipes.schema import Recipe
+
+__all__ = ["Recipe", "load_recipe", "parse_recipe", "recipe_names", "recipe_text"]
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that Cutis brings along."""
+    files = resources.files("cutis.recipes").iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+
+
+def recipe_text(name: str | Path) -> str:
+    """The TOML text of a recipe file, or of one that Cutis brings along, by name."""
+    path = Path(name)
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    if str(name) in recipe_names():
+        return resources.files("cutis.recipes").joinpath(f"{name}.toml").read_text("utf-8")
+    raise RecipeError(
+        f"there is no recipe '{name}'",
+        expected="a TOML file, or one of " + ", ".join(recipe_names()),
+        fix=nearest(str(name), recipe_names()) or "check the name or the path",
+    )
+
+
+def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe and applies settings such as ``stage.2.learning_rate=1e-5`` (first stage: 1).
+
+    Raises RecipeError for unknown keys (with the nearest spelling), wrong types and values.
+    """
+    return parse_recipe(recipe_text(name), overrides, where=str(name))
+
+
+def parse_recipe(text: str, overrides: Sequence[str] = (), *, where: str = "recipe") -> Recipe:
+    """The same for a recipe's text."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"the recipe is not valid TOML: {error}", where=where) from error
+    for setting in overrides:
+        _override(tree, setting)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise _explained(error, where) from error
+
+
+def _override(tree: dict[str, Any], setting: str) -> None:
+    key, equals, raw = setting.partition("=")
+    if not equals or not key:
+        raise RecipeError(
+            f"'{setting}' is not a setting", expected="key=value, e.g. stage.2.learning_rate=1e-5"
+        )
+    *parents, last = key.split(".")
+    node: Any = tree
+    for parent in parents:
+        node = _child(node, parent, key)
+    if isinstance(node, list):
+        node[_index(node, last, key)] = _value(raw)
+    else:
+        node[last] = _value(raw)
+
+
+def _child(node: Any, name: str, key: str) -> Any:
+    if isinstance(node, list):
+        return node[_index(node, name, key)]
+    child = node.setdefault(name, {})
+    if not isinstance(child, dict | list):
+        raise RecipeError(f"'{name}' in the setting {key} has no keys of its own")
+    return child
+
+
+def _index(items: list[Any], text: str, key: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= len(items):
+        return int(text) - 1
+    raise RecipeError(
+        f"'{text}' in the setting {key} is not a number from 1 to {len(items)}",
+        expected=f"a stage from 1 to {len(items)}, e.g. stage.1.epochs=3",
+    )
+
+
+def _value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _explained(error: ValidationError, where: str) -> RecipeError:
+    problems = []
+    for item in error.errors(include_url=False):
+        place = _place(item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = _known_keys(item["loc"][:-1])
+            hint = nearest(str(item["loc"][-1]), known) or "known: " + ", ".join(sorted(known))
+            problems.append(f"unknown key '{place}': {hint}")
+        elif item["type"] == "missing":
+            problems.append(f"'{place}' is missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            got = "" if isinstance(item["input"], dict) else f", got {item['input']!r}"
+            problems.append(f"'{place}': {message}{got}" if place else message)
+    return RecipeError("; ".join(problems), where=where, fix="correct the recipe or the setting")
+
+
+def _place(location: Sequence[str | int]) -> str:
+    return ".".join(str(p + 1) if isinstance(p, int) else p for p in location)
+
+
+def _known_keys(location: Sequence[str | int]) -> Mapping[str, Any]:
+    section: type[BaseModel] = Recipe
+    for name in location:
+        if isinstance(name, str) and name in section.model_fields:
+            section = _section_type(section.model_fields[name].annotation) or section
+    return section.model_fields
+
+
+def _section_type(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_section_type(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((section for section in inner if section), None)

@@ -1,0 +1,16 @@
+"""Prediction from a bundle: fast, in bounded memory, without torch."""
+
+from cutis.runtime.bundle import BundleInfo
+from cutis.runtime.photos import find_photos
+from cutis.runtime.predictor import Predictor
+from cutis.runtime.stream import predict_photos
+from cutis.runtime.table import PredictionSummary, predict_to_file
+
+__all__ = [
+    "BundleInfo",
+    "PredictionSummary",
+    "Predictor",
+    "find_photos",
+    "predict_photos",
+    "predict_to_file",
+]

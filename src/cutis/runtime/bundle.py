@@ -1,0 +1,123 @@
+"""The bundle: the folder with all that deployment needs, and the checks that it is unchanged."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cutis.errors import InputError
+from cutis.records import FORMAT_VERSION, ModelInfo, Record
+from cutis.taxonomy import Malignancy, Urgency
+
+INFO_FILE = "bundle.json"
+MODEL_FILES = {"int8": "model-int8.onnx", "fp32": "model.onnx"}
+"""The networks that a bundle may hold, the preferred one first."""
+
+_EXPORT_AGAIN = "export the run again, or copy the bundle again from its origin"
+
+
+class BundleDiagnosis(Record):
+    """What is shown of one answer of the model."""
+
+    id: str
+    name: dict[str, str]  # by language
+    malignancy: Malignancy | None
+    urgency: Urgency | None
+
+
+class BundleInfo(Record):
+    """`bundle.json`: the model's record, its diagnoses in words, and the hash of every file."""
+
+    format_version: int = FORMAT_VERSION
+    cutis_version: str
+    model: ModelInfo
+    diagnoses: tuple[BundleDiagnosis, ...]  # in the order of the logits
+    files: dict[str, str]  # SHA-256 by name, of every other file of the bundle
+    calibration_photos: int  # on which the int8 network's ranges were measured
+    notice: str
+
+
+def write_info(folder: Path, info: BundleInfo) -> None:
+    """Writes bundle.json with a hash over its own content."""
+    content = info.model_dump(mode="json")
+    text = json.dumps({"sha256": _seal(content), **content}, indent=2, ensure_ascii=False)
+    (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_info(folder: Path) -> BundleInfo:
+    """Reads and checks bundle.json.
+
+    Raises InputError for a missing folder, a folder that is no bundle, a later format version and
+    any change of content since the export.
+    """
+    path = folder / INFO_FILE
+    if not path.is_file():
+        problem = "this folder is not a bundle" if folder.is_dir() else "there is no such bundle"
+        raise InputError(
+            problem,
+            where=folder,
+            expected=f"a folder that holds {INFO_FILE}",
+            fix="give the folder that 'cutis export RUN --out BUNDLE' wrote",
+        )
+    content = _parse(path)
+    version = content.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise InputError(
+            f"the bundle has format version {version}, made by a later Cutis",
+            where=path,
+            expected=f"format version {FORMAT_VERSION} or earlier",
+            fix="update Cutis, or export the run again with this version",
+        )
+    if content.pop("sha256", None) != _seal(content):
+        raise _changed(path)
+    try:
+        return BundleInfo.model_validate(content)
+    except ValidationError as error:
+        raise InputError(
+            f"the bundle's record is not valid: {error.errors()[0]['msg']}",
+            where=path,
+            fix=_EXPORT_AGAIN,
+        ) from error
+
+
+def read_model(folder: Path, info: BundleInfo, model: str) -> bytes:
+    """The bytes of one network ("fp32" or "int8"), equal to those that were exported."""
+    path = folder / MODEL_FILES[model]
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(
+            "a file of the bundle is missing", where=path, fix=_EXPORT_AGAIN
+        ) from error
+    except PermissionError as error:
+        raise InputError(
+            "no permission to read a file of the bundle", where=path, fix="make it readable"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != info.files.get(path.name):
+        raise _changed(path)
+    return data
+
+
+def _parse(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # covers undecodable text and broken JSON
+        raise _changed(path) from error
+    if not isinstance(content, dict):
+        raise _changed(path)
+    return content
+
+
+def _seal(content: dict[str, object]) -> str:
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _changed(path: Path) -> InputError:
+    return InputError(
+        f"{path.name} of the bundle was changed or damaged after the export",
+        where=path,
+        expected="the content whose SHA-256 was recorded at the export",
+        fix=_EXPORT_AGAIN,
+    )

@@ -1,0 +1,122 @@
+"""Files and folders that are written whole or not at all."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from cutis.errors import InputError
+
+_COMMIT = ".commit"
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def clear_write_errors(target: Path) -> Iterator[None]:
+    """Turns a full disk or a forbidden folder into one message that names the target."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise InputError(
+                "the disk is full; nothing was changed",
+                where=target,
+                fix="free some space or choose another place, then run the same command again",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise InputError(
+                "no permission to write here",
+                where=target,
+                fix="choose a folder that you may write to, or change its permissions",
+            ) from error
+        raise
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Replaces one file in a single step; a reader sees the old content or the new."""
+    data = content.encode() if isinstance(content, str) else content
+    commit_files(path.parent, {path.name: lambda target: _write_bytes(target, data)})
+
+
+def _write_bytes(target: Path, data: bytes) -> None:
+    target.write_bytes(data)
+
+
+def commit_files(folder: Path, writers: Mapping[str, Callable[[Path], object]]) -> None:
+    """Writes several files of one folder together: after a crash all are old or all are new.
+
+    Each writer gets the path to write to. The files are staged in a subfolder whose rename is the
+    commit; `finish_commit` (called by whoever opens the folder) completes an interrupted move.
+    """
+    with clear_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        finish_commit(folder)
+        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=folder))
+        try:
+            for name, write in writers.items():
+                write(staging / name)
+                _flush(staging / name)
+            staging.rename(folder / _COMMIT)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        finish_commit(folder)
+
+
+def finish_commit(folder: Path) -> None:
+    """Completes a commit that was interrupted between its decision and its last rename."""
+    commit = folder / _COMMIT
+    if commit.is_dir():
+        for file in sorted(commit.iterdir()):
+            os.replace(file, folder / file.name)
+        commit.rmdir()
+
+
+@contextlib.contextmanager
+def staged_folder(target: Path, marker: str) -> Iterator[Path]:
+    """Yields an empty folder that takes the place of `target` when the block ends well.
+
+    `marker` names the file by which an older artefact of the same kind is recognised: only such a
+    folder, or an empty one, is replaced; any other content is the user's and is refused.
+    """
+    if target.exists() and not _replaceable(target, marker):
+        raise InputError(
+            "the output folder already holds something else",
+            where=target,
+            expected=f"a new or empty folder, or one that holds {marker}",
+            fix="choose another --out",
+        )
+    with clear_write_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        staging.chmod(0o755)
+        try:
+            yield staging
+            if target.exists():
+                retired = staging.with_name(staging.name + "-old")
+                target.rename(retired)
+                staging.rename(target)
+                shutil.rmtree(retired)
+            else:
+                staging.rename(target)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+
+
+def _replaceable(target: Path, marker: str) -> bool:
+    return target.is_dir() and ((target / marker).exists() or not any(target.iterdir()))
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

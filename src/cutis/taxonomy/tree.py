@@ -1,0 +1,138 @@
+"""The hierarchy of diagnoses, read from the package's data files."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import Field
+
+from cutis.errors import InputError, nearest
+from cutis.taxonomy.files import DATA, Entry, read_tables
+from cutis.taxonomy.model import Diagnosis, DiagnosisText, Malignancy, Urgency
+
+
+class _Node(Entry):
+    parent: str | None = None
+    en: tuple[str, ...] = Field(min_length=1)
+    fa: tuple[str, ...] = Field(min_length=1)
+    malignancy: Malignancy | None = None
+    urgency: Urgency | None = None
+    icd11: str | None = None
+
+
+class _Text(Entry):
+    what: str
+    looks: str
+    course: str
+    helps: str
+    see_doctor: str
+
+
+class _Texts(Entry):
+    en: _Text
+    fa: _Text
+
+
+@cache
+def diagnoses() -> Mapping[str, Diagnosis]:
+    """All diagnoses by id, leaves and inner nodes, in the order of the data files."""
+    node_files = sorted((DATA / "diagnoses").glob("*.toml"))
+    return MappingProxyType(load_diagnoses(node_files, sorted((DATA / "texts").glob("*.toml"))))
+
+
+def diagnosis(id: str) -> Diagnosis:
+    """One diagnosis; InputError with the nearest ids when there is none of this id."""
+    known = diagnoses()
+    if id not in known:
+        raise InputError(
+            f"no diagnosis has the id '{id}'",
+            expected="an id of the taxonomy, such as 'melanocytic_nevus'",
+            fix=nearest(id, known) or None,
+        )
+    return known[id]
+
+
+def ancestors(id: str) -> tuple[str, ...]:
+    """The nodes above a diagnosis, the nearest first; empty at the top."""
+    above: list[str] = []
+    parent = diagnosis(id).parent
+    while parent is not None:
+        above.append(parent)
+        parent = diagnosis(parent).parent
+    return tuple(above)
+
+
+def children(id: str) -> tuple[str, ...]:
+    """The nodes directly below a diagnosis; empty for a leaf."""
+    diagnosis(id)
+    return _children().get(id, ())
+
+
+def is_within(id: str, ancestor: str) -> bool:
+    """Whether a diagnosis is the given one or stands below it."""
+    diagnosis(ancestor)
+    return id == ancestor or ancestor in ancestors(id)
+
+
+@cache
+def _children() -> Mapping[str, tuple[str, ...]]:
+    below: dict[str, tuple[str, ...]] = {}
+    for node in diagnoses().values():
+        if node.parent is not None:
+            below[node.parent] = (*below.get(node.parent, ()), node.id)
+    return below
+
+
+def load_diagnoses(node_files: Iterable[Path], text_files: Iterable[Path]) -> dict[str, Diagnosis]:
+    """Reads a hierarchy; InputError for an unknown parent, a cycle or a text without a node."""
+    nodes = read_tables(_Node, node_files)
+    texts = read_tables(_Texts, text_files)
+    for id in texts:
+        if id not in nodes:
+            raise InputError(
+                f"a text is given for the unknown diagnosis '{id}'", fix=nearest(id, nodes) or None
+            )
+    return {id: _build(id, nodes, texts.get(id)) for id in nodes}
+
+
+def _build(id: str, nodes: Mapping[str, _Node], texts: _Texts | None) -> Diagnosis:
+    line = _line_up(id, nodes)
+    node = nodes[id]
+    return Diagnosis(
+        id=id,
+        parent=node.parent,
+        name={"en": node.en[0], "fa": node.fa[0]},
+        synonyms={"en": node.en[1:], "fa": node.fa[1:]},
+        malignancy=next((above.malignancy for above in line if above.malignancy), None),
+        urgency=next((above.urgency for above in line if above.urgency), None),
+        icd11=node.icd11,
+        text={} if texts is None else _by_language(texts),
+    )
+
+
+def _by_language(texts: _Texts) -> dict[str, DiagnosisText]:
+    return {
+        "en": DiagnosisText(**texts.en.model_dump()),
+        "fa": DiagnosisText(**texts.fa.model_dump()),
+    }
+
+
+def _line_up(id: str, nodes: Mapping[str, _Node]) -> list[_Node]:
+    """The node and all above it, checked."""
+    seen = [id]
+    line = [nodes[id]]
+    while (parent := line[-1].parent) is not None:
+        if parent not in nodes:
+            raise InputError(
+                f"'{seen[-1]}' names the unknown parent '{parent}'",
+                fix=nearest(parent, nodes) or None,
+            )
+        if parent in seen:
+            raise InputError(
+                f"the hierarchy is cyclic: {' -> '.join([*seen, parent])}",
+                fix="give one of these another parent",
+            )
+        seen.append(parent)
+        line.append(nodes[parent])
+    return line

@@ -1,0 +1,60 @@
+"""Predictions of a run, made by PyTorch in float32 from the photos' bytes."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cutis.data.batches import batch_slices
+from cutis.metrics.calibration import softmax
+from cutis.preprocessing import load
+from cutis.training.loop import EVALUATION_BATCH, Backend
+from cutis.training.run import Run
+
+
+@torch.inference_mode()
+def run_logits(run: Run, photos: list[Path]) -> NDArray[np.float32]:
+    """Logits (photos, diagnoses) of a finished run.
+
+    Raises PhotoError for a photo that cannot be read; a catalog's usable rows hold none.
+    """
+    settings = run.info.preprocessing
+    backend = Backend("float32", settings)
+    model = backend.place(run.model())
+    logits = []
+    with (
+        ThreadPoolExecutor(2) as pool,
+        tqdm(total=len(photos), desc="predicting", unit="photo", disable=None) as bar,
+    ):
+        for part in batch_slices(len(photos), EVALUATION_BATCH):
+            pixels = np.stack(list(pool.map(lambda photo: load(photo, settings), photos[part])))
+            logits.append(model(backend.normalised(pixels)).cpu().numpy())
+            bar.update(len(pixels))
+    return np.concatenate(logits)
+
+
+def predict_run(
+    run: Run, rows: pd.DataFrame, locate: Callable[[str], Path], *, prior: bool = False
+) -> pd.DataFrame:
+    """A predictions table for rows with `image_id` and `path`, in their order.
+
+    With `prior` the log prior of training is added to the logits, so that the answers take the
+    training frequencies of the diagnoses into account; the run's temperature was not fitted for
+    that, so the probabilities are left uncalibrated (temperature 1).
+    """
+    logits = run_logits(run, [locate(stored) for stored in rows["path"]])
+    temperature = run.info.temperature
+    if prior and run.info.log_prior is not None:
+        logits, temperature = logits + np.asarray(run.info.log_prior, np.float32), 1.0
+    diagnoses = list(run.info.diagnoses)
+    columns = [f"logit_{name}" for name in diagnoses] + diagnoses
+    values = np.concatenate([logits, softmax(logits, temperature)], axis=1).astype(np.float32)
+    table = pd.DataFrame(values, columns=columns)
+    table.insert(0, "image_id", rows["image_id"].to_numpy())
+    table.insert(1, "path", rows["path"].to_numpy())
+    return table

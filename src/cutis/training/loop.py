@@ -1,0 +1,306 @@
+"""The training loop: stages of epochs over decoded photos, resumable after every epoch."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from cutis.data.batches import batch_slices, epoch_order, prefetched
+from cutis.errors import RecipeError
+from cutis.models.backbone import follow_trainable_flags
+from cutis.models.registry import Classifier
+from cutis.recipes.schema import Recipe, Stage
+from cutis.records import Preprocessing
+from cutis.storage import clear_write_errors
+from cutis.training.augment import augment_batch
+from cutis.training.stages import Rate, apply_trainable, make_loss, make_optimiser
+
+EVALUATION_BATCH = 64
+
+History = list[dict[str, float | int | str]]
+"""Figures by epoch; the columns of `history.csv`."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Decoded photos (photos, size, size, 3) and which of them train and validate."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]  # index of the diagnosis
+    train: NDArray[np.int64]  # indices into pixels
+    validation: NDArray[np.int64]
+    diagnoses: tuple[str, ...]
+
+    def train_counts(self) -> NDArray[np.int64]:
+        """Training photos by diagnosis."""
+        return np.bincount(self.labels[self.train], minlength=len(self.diagnoses))
+
+
+@dataclass
+class Progress:
+    """What must survive an interruption, apart from the weights and the optimiser."""
+
+    stage: int = 0
+    epoch: int = 0  # finished epochs of this stage
+    best: float = -np.inf
+    since_best: int = 0
+    best_weights: dict[str, Tensor] | None = None
+    history: History = field(default_factory=list)
+
+
+class Backend:
+    """Where and in which number format the network computes."""
+
+    def __init__(self, precision: str, settings: Preprocessing) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.lower = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(self.device))
+        self._mean = torch.tensor(settings.mean, device=self.device).view(1, 3, 1, 1) * 255
+        self._std = torch.tensor(settings.std, device=self.device).view(1, 3, 1, 1) * 255
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lower)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        return model.to(self.device, memory_format=torch.channels_last)
+
+    def normalised(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """uint8 (batch, height, width, 3) to normalised channels-last (batch, 3, height, width).
+
+        The same arithmetic as `cutis.preprocessing.normalise`; a test holds them together.
+        """
+        tensor = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
+        return (tensor.float() - self._mean) / self._std
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+class Trainer:
+    """Trains a classifier in place through all stages of a recipe.
+
+    After every epoch the whole state goes to the file `checkpoint` and `after_epoch` gets the
+    history so far. When the file exists already, training goes on behind its last epoch and ends
+    with the weights of an uninterrupted run.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        recipe: Recipe,
+        data: TrainingData,
+        backend: Backend,
+        checkpoint: Path,
+        after_epoch: Callable[[History], None],
+    ) -> None:
+        self.model = model
+        self.recipe = recipe
+        self.data = data
+        self.backend = backend
+        self.checkpoint = checkpoint
+        self.after_epoch = after_epoch
+        self.progress = Progress()
+
+    def fit(self) -> History:
+        """Runs what is left of the stages and returns the figures of every epoch.
+
+        Raises RecipeError when the loss is not a number any more.
+        """
+        self.backend.place(self.model)
+        saved = None
+        if self.checkpoint.is_file():
+            saved = torch.load(
+                self.checkpoint, map_location=self.backend.device, weights_only=True
+            )
+            self.progress = Progress(**saved["progress"])
+        photos = len(self.data.train)
+        with tqdm(
+            total=photos * sum(stage.epochs for stage in self.recipe.stage),
+            initial=photos * len(self.progress.history),
+            desc="training",
+            unit="photo",
+            disable=None,
+        ) as bar:
+            while self.progress.stage < len(self.recipe.stage):
+                self._fit_stage(saved, bar)
+                saved = None
+        return self.progress.history
+
+    def _fit_stage(self, saved: dict[str, Any] | None, bar: "tqdm[Any]") -> None:
+        progress, stage = self.progress, self.recipe.stage[self.progress.stage]
+        apply_trainable(self.model, stage)
+        optimiser = make_optimiser(self.model, stage)
+        steps = len(batch_slices(len(self.data.train), stage.batch_size))
+        rate = Rate(optimiser, stage, steps)
+        average = _average(self.model, self.recipe.moving_average)
+        judged = average.module if average is not None else self.model
+        parts = {"model": self.model, "optimiser": optimiser, "rate": rate}
+        parts |= {"average": average} if average is not None else {}
+        if saved is not None:
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+        while progress.epoch < stage.epochs and not _stopped(stage, progress):
+            started = time.monotonic()
+            figures = self._train_epoch(optimiser, rate, average, bar)
+            figures |= self._validate(judged)
+            figures["seconds"] = time.monotonic() - started
+            figures["images_per_second"] = len(self.data.train) / figures["seconds"]
+            self._note_epoch(stage, figures, judged)
+            rate.after_epoch(_higher_is_better(figures, self.recipe.monitor))
+            _save(self.checkpoint, progress, parts)
+            self.after_epoch(progress.history)
+            bar.set_postfix_str(f"balanced {figures['validation_balanced_accuracy']:.3f}")
+        self._end_stage(judged)
+        left = sum(s.epochs for s in self.recipe.stage[progress.stage :])
+        bar.total = bar.n + len(self.data.train) * left
+
+    def _train_epoch(
+        self,
+        optimiser: torch.optim.Optimizer,
+        rate: Rate,
+        average: AveragedModel | None,
+        bar: "tqdm[Any]",
+    ) -> dict[str, float]:
+        stage = self.recipe.stage[self.progress.stage]
+        epoch_seed = (self.recipe.seed, self.progress.stage, self.progress.epoch)
+        torch.manual_seed(int(np.random.SeedSequence(epoch_seed).generate_state(1)[0]))
+        loss_of = make_loss(stage, self.data.train_counts())
+        self.model.train()
+        follow_trainable_flags(self.model)
+        first_rate = optimiser.param_groups[0]["lr"]
+        total_loss, correct, seen = 0.0, 0, 0
+        for pixels, target in _batches(self.data, stage, epoch_seed):
+            labels = torch.from_numpy(target).to(self.backend.device)
+            with self.backend.autocast():
+                logits = self.model(self.backend.normalised(pixels))
+            loss = loss_of(logits, labels)
+            if not torch.isfinite(loss):
+                raise self._diverged(optimiser.param_groups[0]["lr"])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            rate.after_step()
+            if average is not None:
+                average.update_parameters(self.model)
+            total_loss += loss.item() * len(target)
+            correct += int((logits.argmax(1) == labels).sum())
+            seen += len(target)
+            bar.update(len(target))
+        return {
+            "learning_rate": first_rate,
+            "train_loss": total_loss / seen,
+            "train_accuracy": correct / seen,
+        }
+
+    def _diverged(self, learning_rate: float) -> RecipeError:
+        return RecipeError(
+            f"the loss is not a number any more (stage {self.progress.stage + 1}, epoch "
+            f"{self.progress.epoch + 1}, learning rate {learning_rate:.2g})",
+            expected="a finite loss",
+            fix="lower the stage's learning_rate, or set precision=float32",
+        )
+
+    def _validate(self, judged: nn.Module) -> dict[str, float]:
+        chosen = self.data.validation
+        logits = logits_of(judged, self.data.pixels, chosen, self.backend)
+        labels = self.data.labels[chosen]
+        target = torch.from_numpy(labels)
+        right = (logits.argmax(1) == target).numpy()
+        recalls = [right[labels == diagnosis].mean() for diagnosis in np.unique(labels)]
+        return {
+            "validation_loss": functional.cross_entropy(logits, target).item(),
+            "validation_accuracy": float(right.mean()),
+            "validation_balanced_accuracy": float(np.mean(recalls)),
+        }
+
+    def _note_epoch(self, stage: Stage, figures: dict[str, float], judged: nn.Module) -> None:
+        progress = self.progress
+        progress.epoch += 1
+        progress.since_best += 1
+        figure = _higher_is_better(figures, self.recipe.monitor)
+        if figure > progress.best:
+            progress.best, progress.since_best = figure, 0
+            if self.recipe.keep == "best":
+                progress.best_weights = {k: v.clone() for k, v in judged.state_dict().items()}
+        name = stage.name or str(progress.stage + 1)
+        progress.history.append({"epoch": len(progress.history) + 1, "stage": name} | figures)
+
+    def _end_stage(self, judged: nn.Module) -> None:
+        """The model takes the weights that the stage hands on: its best epoch's or its last."""
+        progress = self.progress
+        weights = progress.best_weights if self.recipe.keep == "best" else judged.state_dict()
+        if weights is not None:
+            self.model.load_state_dict(weights)
+        progress.stage += 1
+        progress.epoch, progress.since_best = 0, 0
+        progress.best, progress.best_weights = -np.inf, None
+
+
+def _batches(
+    data: TrainingData, stage: Stage, epoch_seed: tuple[int, ...]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    order = data.train[
+        epoch_order(
+            data.labels[data.train],
+            balanced=stage.imbalance == "balanced_sampling",
+            rng=np.random.default_rng(epoch_seed),
+        )
+    ]
+
+    def batch(number: int, part: slice) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        chosen = order[part]
+        rng = np.random.default_rng((*epoch_seed, number))
+        return augment_batch(data.pixels[chosen], stage.augmentation, rng), data.labels[chosen]
+
+    slices = batch_slices(len(order), stage.batch_size)
+    return prefetched([partial(batch, number, part) for number, part in enumerate(slices)])
+
+
+@torch.inference_mode()
+def logits_of(
+    model: nn.Module, pixels: NDArray[np.uint8], chosen: NDArray[np.int64], backend: Backend
+) -> Tensor:
+    """Logits (photos, diagnoses) of the chosen photos, float32 on the CPU."""
+    model.eval()
+    logits = []
+    for part in batch_slices(len(chosen), EVALUATION_BATCH):
+        with backend.autocast():
+            logits.append(model(backend.normalised(pixels[chosen[part]])).float().cpu())
+    return torch.cat(logits)
+
+
+def _average(model: Classifier, decay: float) -> AveragedModel | None:
+    if not decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _higher_is_better(figures: dict[str, float], monitor: str) -> float:
+    return -figures[monitor] if monitor == "validation_loss" else figures[monitor]
+
+
+def _stopped(stage: Stage, progress: Progress) -> bool:
+    stopping = stage.early_stopping
+    return stopping is not None and progress.since_best >= stopping.patience
+
+
+def _save(checkpoint: Path, progress: Progress, parts: dict[str, Any]) -> None:
+    state = {name: part.state_dict() for name, part in parts.items() if part is not None}
+    partial_file = checkpoint.with_suffix(".partial")
+    with clear_write_errors(checkpoint):
+        torch.save({"progress": vars(progress)} | state, partial_file)
+        os.replace(partial_file, checkpoint)

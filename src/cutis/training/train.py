@@ -1,0 +1,240 @@
+"""From a recipe and a catalog to a run folder."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tomlkit
+import torch
+
+from cutis import __version__
+from cutis.data.batches import decoded_pixels
+from cutis.data.catalog import Catalog
+from cutis.data.splits import Split, load_split, part_rows
+from cutis.errors import InputError, RecipeError
+from cutis.metrics.calibration import fit_temperature
+from cutis.models.checkpoint import HUB_LICENCE, load_backbone
+from cutis.models.registry import Classifier, build_classifier
+from cutis.recipes import Recipe, load_recipe
+from cutis.records import HeadInfo, ModelInfo, Part, Preprocessing, Provenance
+from cutis.storage import sha256_file, write_file
+from cutis.taxonomy import view as taxonomy_view
+from cutis.training.curves import draw_curves
+from cutis.training.loop import Backend, History, Trainer, TrainingData, logits_of
+from cutis.training.run import (
+    DESCRIPTION,
+    HISTORY,
+    PLACE,
+    RECIPE,
+    Run,
+    history_csv,
+    load_run,
+    write_run,
+)
+from cutis.training.stages import batch_norm_momentum, log_prior
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.txt"
+SCALINGS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "zero_one": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "minus_one_one": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+
+
+def train(
+    recipe: str | Path,
+    data: Path,
+    out: Path,
+    *,
+    split: str = "default",
+    weights: str = "imagenet",
+    overrides: Sequence[str] = (),
+) -> Run:
+    """Trains a recipe on a catalog's split, or goes on with a run that was interrupted.
+
+    Raises InputError or RecipeError, before any training, for a recipe that does not fit the data
+    and for an `out` that holds another run.
+    """
+    plan = load_recipe(recipe, overrides)
+    catalog = Catalog.open(data)
+    parts = load_split(catalog, split)
+    rows = {part: part_rows(catalog, parts, part, view=plan.view) for part in Part}
+    diagnoses = _diagnoses(plan, rows)
+    text = _recipe_as_run(plan, catalog, parts, weights)
+    if _finished(out, text):
+        return load_run(out)
+    settings = preprocessing_of(plan)
+    torch.manual_seed(plan.seed)
+    model = build_classifier(plan.model.backbone, len(diagnoses), **_head(plan).model_dump())
+    load_backbone(model.backbone, weights)
+    batch_norm_momentum(model.modules(), plan.batch_norm_momentum)
+    training = _training_data(catalog, rows, diagnoses, settings)
+    write_file(out / RECIPE, text)
+    write_file(out / PLACE, f"{data.resolve()}\n")
+    backend = Backend(plan.precision, settings)
+    log = _logger(out)
+    log.info("%s on %s, %d threads", plan.name, backend.device, torch.get_num_threads())
+
+    def after_epoch(history: History) -> None:
+        write_file(out / HISTORY, history_csv(history))
+        log.info("%s", history[-1])
+
+    history = Trainer(model, plan, training, backend, out / CHECKPOINT, after_epoch).fit()
+    draw_curves(pd.DataFrame(history), out / "history.png")
+    info = _describe(plan, model, training, backend, catalog, parts, rows, weights)
+    write_run(out, model, info)
+    (out / CHECKPOINT).unlink()
+    log.info("done")
+    return load_run(out)
+
+
+def preprocessing_of(recipe: Recipe) -> Preprocessing:
+    """The recipe's input section as the record that travels with the model."""
+    mean, std = SCALINGS[recipe.input.scaling]
+    return Preprocessing(size=recipe.input.size, fit=recipe.input.fit, mean=mean, std=std)
+
+
+def _head(recipe: Recipe) -> HeadInfo:
+    section = recipe.model
+    return HeadInfo(hidden=section.hidden, dropout=section.dropout, sigmoid=section.sigmoid)
+
+
+def _diagnoses(recipe: Recipe, rows: dict[Part, pd.DataFrame]) -> tuple[str, ...]:
+    present = {part: set(table["diagnosis"]) for part, table in rows.items()}
+    if recipe.view is None:
+        diagnoses = tuple(sorted(present[Part.TRAIN]))
+    else:
+        diagnoses = taxonomy_view(recipe.view).classes
+    for part in (Part.TRAIN, Part.VALIDATION):
+        missing = [d for d in diagnoses if d not in present[part]]
+        if missing:
+            raise RecipeError(
+                f"no {part} photo shows {', '.join(missing)}",
+                where=f"recipe '{recipe.name}' with {len(diagnoses)} diagnoses",
+                expected=f"at least one {part} photo of every diagnosis",
+                fix="split with other shares or another seed, import more photos, or choose a "
+                "view with fewer diagnoses (view=NAME)",
+            )
+    if len(diagnoses) < 2:
+        raise RecipeError("a classifier needs photos of at least two diagnoses")
+    if recipe.model.sigmoid and len(diagnoses) != 2:
+        raise RecipeError(
+            f"a sigmoid head answers two diagnoses, the data have {len(diagnoses)}",
+            fix="set model.sigmoid=false or view='benign-malignant'",
+        )
+    return diagnoses
+
+
+def _recipe_as_run(recipe: Recipe, catalog: Catalog, split: Split, weights: str) -> str:
+    named = sha256_file(Path(weights)) if Path(weights).is_file() else weights
+    header = (
+        f"# The recipe as run.\n# catalog: {catalog.sha256}\n"
+        f"# split:   {split.name} {split.info.sha256}{' UNSAFE' if split.info.unsafe else ''}\n"
+        f"# weights: {named}\n"
+    )
+    return header + tomlkit.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _finished(out: Path, text: str) -> bool:
+    """Whether the same run has ended already; another run in the same place is an error."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not (out / RECIPE).is_file():
+        raise InputError(
+            "the output folder holds something else than a run",
+            where=out,
+            fix="choose another --out",
+        )
+    if (out / RECIPE).read_text(encoding="utf-8") != text:
+        raise InputError(
+            "the output folder holds a run of another recipe, catalog, split or start weights",
+            where=out / RECIPE,
+            fix="choose another --out, or delete the folder",
+        )
+    return (out / DESCRIPTION).is_file()
+
+
+def _training_data(
+    catalog: Catalog,
+    rows: dict[Part, pd.DataFrame],
+    diagnoses: tuple[str, ...],
+    settings: Preprocessing,
+) -> TrainingData:
+    table = pd.concat([rows[Part.TRAIN], rows[Part.VALIDATION]], ignore_index=True)
+    paths = [catalog.locate(stored) for stored in table["path"]]
+    cache = catalog.folder / ".cache"
+    pixels = decoded_pixels(paths, table["sha256"].tolist(), settings, cache)
+    labels = table["diagnosis"].map({d: i for i, d in enumerate(diagnoses)}).to_numpy(np.int64)
+    index = np.arange(len(table))
+    first = len(rows[Part.TRAIN])
+    return TrainingData(pixels, labels, index[:first], index[first:], diagnoses)
+
+
+def _describe(
+    recipe: Recipe,
+    model: Classifier,
+    data: TrainingData,
+    backend: Backend,
+    catalog: Catalog,
+    split: Split,
+    rows: dict[Part, pd.DataFrame],
+    weights: str,
+) -> ModelInfo:
+    counts = data.train_counts()
+    prior = None
+    if recipe.stage[-1].imbalance == "logit_adjustment":
+        prior = log_prior(counts)
+    if recipe.answer == "prior" and prior is not None:
+        _fold_into_bias(model, prior)
+        prior = None
+    logits = logits_of(model, data.pixels, data.validation, backend).numpy()
+    used = set(rows[Part.TRAIN]["source"])
+    licences = {s.licence for s in catalog.info.sources if s.name in used and s.licence}
+    start = () if weights == "none" else (f"start weights: {HUB_LICENCE}",)
+    return ModelInfo(
+        cutis_version=__version__,
+        architecture=recipe.model.backbone,
+        head=_head(recipe),
+        diagnoses=data.diagnoses,
+        view=recipe.view,
+        preprocessing=preprocessing_of(recipe),
+        temperature=fit_temperature(logits, data.labels[data.validation]),
+        log_prior=None if prior is None else tuple(float(p) for p in prior),
+        provenance=Provenance(
+            recipe=recipe.name,
+            catalog_sha256=catalog.sha256,
+            split_name=split.name,
+            split_sha256=split.info.sha256,
+            unsafe=split.info.unsafe,
+            seed=recipe.seed,
+            train_counts={d: int(n) for d, n in zip(data.diagnoses, counts, strict=True)},
+            train_groups=int(rows[Part.TRAIN]["group"].nunique()),
+            sources=tuple(sorted(used)),
+            licences=tuple(sorted(licences)) + start,
+        ),
+        licence="; ".join(sorted(licences)) or "unknown: the licences of the photos are not known",
+    )
+
+
+def _fold_into_bias(model: Classifier, prior: np.ndarray) -> None:
+    """Puts the training frequencies back by adding the log prior to the last layer's bias."""
+    answer = model.head.layers[-1]
+    shift = torch.from_numpy(prior).to(answer.bias.device)
+    with torch.no_grad():
+        answer.bias += shift[1:] - shift[:1] if model.head.sigmoid else shift
+
+
+def _logger(out: Path) -> logging.Logger:
+    digest = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:8]
+    logger = logging.getLogger(f"cutis.run.{digest}")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if not logger.handlers:
+        handler = logging.FileHandler(out / LOG, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logger.addHandler(handler)
+    return logger
