@@ -93,7 +93,7 @@ def load(photo: Path | bytes, settings: Preprocessing) -> NDArray[np.uint8]:
 
 
 def normalise(pixels: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.float32]:
-    """(batch, height, width, 3) uint8 to (batch, 3, height, width) float32: (x / 255 - mean) / std."""
+    """(batch, height, width, 3) uint8 to (batch, 3, height, width): (x / 255 - mean) / std."""
     mean = np.asarray(settings.mean, np.float32) * 255
     std = np.asarray(settings.std, np.float32) * 255
     scaled = (pixels.astype(np.float32) - mean) / std

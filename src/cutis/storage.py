@@ -77,7 +77,7 @@ def finish_commit(folder: Path) -> None:
     commit = folder / _COMMIT
     if commit.is_dir():
         for file in sorted(commit.iterdir()):
-            os.replace(file, folder / file.name)
+            file.replace(folder / file.name)
         commit.rmdir()
 
 

@@ -64,6 +64,22 @@ def test_parity_is_written_as_it_was_found(exported: ExportSummary) -> None:
     assert 0 <= written["fp32"]["largest_logit_difference"] <= LOGIT_LIMIT
 
 
+@pytest.mark.parametrize(
+    ("agreement", "difference", "default"),
+    [(0.97, 0.01, "int8"), (0.969, 0.0, "fp32"), (1.0, 0.011, "fp32")],
+)
+def test_int8_runs_only_where_it_answers_as_the_run(
+    exported: ExportSummary, agreement: float, difference: float, default: str
+) -> None:
+    update = {"agreement": agreement, "mean_probability_difference": difference}
+    int8 = exported.parity.int8.model_copy(update=update)
+    assert exported.parity.model_copy(update={"int8": int8}).default_model == default
+
+
+def test_the_record_names_the_default(exported: ExportSummary, recorded: BundleInfo) -> None:
+    assert recorded.default_model == exported.parity.default_model
+
+
 def test_the_card_says_what_the_model_is(exported: ExportSummary) -> None:
     card = (exported.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert NOTICE in card

@@ -50,9 +50,7 @@ def test_weights_give_what_explicit_resamples_give() -> None:
         low, high = np.quantile(values, [0.025, 0.975])
         assert float(found[name].low) == pytest.approx(low), name
         assert float(found[name].high) == pytest.approx(high), name
-    assert float(found["auroc"].value) == pytest.approx(
-        reference.roc_auc_score(truth == 1, scores)
-    )
+    assert float(found["auroc"].value) == pytest.approx(reference.roc_auc_score(truth == 1, scores))
 
 
 def test_draws_do_not_depend_on_the_size_of_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

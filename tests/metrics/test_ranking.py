@@ -57,7 +57,7 @@ def test_operating_points_equal_the_best_point_of_the_curve(level: float, digits
 
 
 def test_thresholds_reach_what_they_promise() -> None:
-    scores, positive, weights = _draw(9, 200, 8)
+    scores, positive, _ = _draw(9, 200, 8)
     ones = np.ones((1, 200))
     counts = ranked_counts(scores, positive, ones)
     strict = scores >= counts.thresholds[strictest_index(counts, 0.9)[0]]

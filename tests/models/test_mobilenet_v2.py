@@ -35,9 +35,7 @@ def test_counts_parameters_as_keras_does(base: MobileNetV2) -> None:
 @pytest.mark.parametrize(
     ("first", "trainable"), [(0, 2_223_872), (124, 1_526_400), (140, 1_040_000), (154, 0)]
 )
-def test_trainable_parameters_by_keras_index(
-    base: MobileNetV2, first: int, trainable: int
-) -> None:
+def test_trainable_parameters_by_keras_index(base: MobileNetV2, first: int, trainable: int) -> None:
     base.train_from(first)
     assert count_parameters(base, trainable_only=True) == trainable
 

@@ -63,7 +63,7 @@ def test_unknown_recipe_names_the_nearest() -> None:
 
 
 def test_broken_toml_says_where() -> None:
-    with pytest.raises(RecipeError, match="not valid TOML.*line 1"):
+    with pytest.raises(RecipeError, match=r"not valid TOML.*line 1"):
         parse_recipe("name = = 3")
 
 

@@ -85,6 +85,7 @@ def record_files(folder: Path, model_info: ModelInfo) -> None:
         cutis_version="0",
         model=model_info,
         diagnoses=tuple(described),
+        default_model="int8",
         files={path.name: sha256_file(path) for path in files},
         calibration_photos=5,
         notice=NOTICE,

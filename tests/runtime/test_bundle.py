@@ -79,7 +79,7 @@ def test_a_bundle_without_networks_is_refused(bundle: Path, record: Callable[[Pa
     for path in bundle.glob("*.onnx"):
         path.unlink()
     record(bundle)
-    with pytest.raises(InputError, match="the bundle holds no network"):
+    with pytest.raises(InputError, match="the bundle holds no model 'int8'"):
         Predictor.load(bundle)
 
 

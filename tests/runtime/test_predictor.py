@@ -40,15 +40,19 @@ def test_no_photo_gives_no_row(bundle: Path) -> None:
     assert Predictor.load(bundle).logits(some_pixels(0)).shape == (0, 3)
 
 
-def test_int8_is_preferred_and_fp32_taken_where_it_is_alone(
+def test_the_default_is_the_bundles(bundle: Path) -> None:
+    assert Predictor.load(bundle).model == "int8"
+
+
+def test_a_model_that_the_bundle_lacks_is_refused(
     bundle: Path, record: Callable[[Path], None]
 ) -> None:
-    assert Predictor.load(bundle).model == "int8"
     (bundle / "model-int8.onnx").unlink()
     record(bundle)
-    assert Predictor.load(bundle).model == "fp32"
-    with pytest.raises(InputError, match="holds no model 'int8'"):
+    assert Predictor.load(bundle, model="fp32").model == "fp32"
+    with pytest.raises(InputError, match="holds no model 'int8'") as caught:
         Predictor.load(bundle, model="int8")
+    assert caught.value.expected == "fp32"
 
 
 def test_a_misspelt_model_gets_the_right_spelling(bundle: Path) -> None:

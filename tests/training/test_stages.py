@@ -104,8 +104,6 @@ def test_colour_keeps_grey_grey_and_geometry_alone() -> None:
 
 def test_same_generator_same_photos() -> None:
     settings = Augmentation(flip="both", rotation=180, zoom=0.2, shift=0.1, contrast=0.2, erase=0.5)
-    first, second = (
-        augment_batch(photo(), settings, np.random.default_rng(7)) for _ in range(2)
-    )
+    first, second = (augment_batch(photo(), settings, np.random.default_rng(7)) for _ in range(2))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, photo())

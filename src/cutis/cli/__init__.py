@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-
 from types import FunctionType
 from typing import Any, NamedTuple
 

@@ -44,7 +44,14 @@ def demo(
         ["train", "demo", "--data", catalog, "--out", run, "--weights", "none"],
         ["evaluate", run, "--out", report],
         ["export", run, "--out", bundle],
-        ["predict", out / "photos", "--model", bundle, "--out", out / "predictions.csv"],
+        [
+            "predict",
+            out / "photos" / "HAM10000_images_part_1",
+            "--model",
+            bundle,
+            "--out",
+            out / "predictions.csv",
+        ],
     ):
         _step([str(argument) for argument in arguments])
     return Demonstration(out, _figures(report), time.monotonic() - started)

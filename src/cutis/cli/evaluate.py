@@ -129,7 +129,7 @@ def _run(source: Path, prior: bool) -> _Judged:
     run = load_run(source)
     if prior and run.info.log_prior is None:
         raise InputError(
-            "--answer prior does not apply: the run's answers hold the training frequencies already",
+            "--answer prior does not apply: the answers hold the training frequencies already",
             where=source,
         )
 
@@ -201,16 +201,19 @@ def _scene(data: Path, split: str, part: str, judged: _Judged) -> _Scene:
         )
     chosen = None if part == ALL else load_split(catalog, split)
     provenance = judged.info.provenance if judged.info else None
-    if provenance and catalog.sha256 == provenance.catalog_sha256:
-        if chosen is None or chosen.info.sha256 != provenance.split_sha256:
-            raise InputError(
-                "the model was trained on another split of this very catalog, so these photos may "
-                "have been trained on",
-                where=data,
-                expected=f"the split '{provenance.split_name}' "
-                f"({provenance.split_sha256[:12]}…) and one of its parts",
-                fix=f"give --split {provenance.split_name}, or evaluate on another catalog",
-            )
+    if (
+        provenance
+        and catalog.sha256 == provenance.catalog_sha256
+        and (chosen is None or chosen.info.sha256 != provenance.split_sha256)
+    ):
+        raise InputError(
+            "the model was trained on another split of this very catalog, so these photos may "
+            "have been trained on",
+            where=data,
+            expected=f"the split '{provenance.split_name}' "
+            f"({provenance.split_sha256[:12]}…) and one of its parts",
+            fix=f"give --split {provenance.split_name}, or evaluate on another catalog",
+        )
     return _Scene(catalog, chosen, judged, _view_of(judged.info))
 
 
@@ -219,11 +222,10 @@ def _view_of(info: ModelInfo | None) -> str | None:
 
 
 def _counts(rows: "pd.DataFrame") -> dict[str, dict[str, int]]:
-    table = rows.groupby(["source", "diagnosis"]).size()
-    counts: dict[str, dict[str, int]] = {}
-    for (source, diagnosis), photos in table.items():
-        counts.setdefault(str(source), {})[str(diagnosis)] = int(photos)
-    return counts
+    return {
+        str(source): {str(d): int(n) for d, n in found["diagnosis"].value_counts().items()}
+        for source, found in rows.groupby("source")
+    }
 
 
 def show(report: "Report") -> int:

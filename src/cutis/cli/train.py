@@ -35,9 +35,7 @@ def train(
     """Train a classifier as a recipe says."""
     with needs_training():
         from cutis.training.train import train as train_recipe
-    return train_recipe(
-        recipe, data, out, split=split, weights=weights, overrides=settings or []
-    )
+    return train_recipe(recipe, data, out, split=split, weights=weights, overrides=settings or [])
 
 
 def show(run: "Run") -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cutis import __version__, taxonomy
@@ -233,11 +234,13 @@ def _copy_photos(rows: pd.DataFrame, into: Path) -> pd.DataFrame:
     moved = rows.copy()
     with clear_write_errors(into):
         for column, ending in (("path", ""), ("mask", "_segmentation")):
-            for row, stored in rows.loc[rows[column].notna(), column].items():
-                origin = Path(stored)
-                name = f"{rows['image_id'][row]!s}{ending}{origin.suffix.lower()}"
-                _copy_file(origin, into / "photos" / name)
-                moved.loc[row, column] = f"photos/{name}"
+            relative = []
+            for image_id, stored in zip(rows["image_id"], rows[column], strict=True):
+                suffix = Path(stored).suffix.lower() if stored else ""
+                relative.append(f"photos/{image_id}{ending}{suffix}" if stored else None)
+                if stored:
+                    _copy_file(Path(stored), into / str(relative[-1]))
+            moved[column] = np.array(relative, dtype=object)
     return moved
 
 

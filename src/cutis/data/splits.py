@@ -142,7 +142,8 @@ def part_rows(
     """The catalog's usable rows that stand in a part, ordered by image_id, with their `group`.
 
     `view` reduces the diagnoses as in `Catalog.usable`. With folds, `fold` is the one that is the
-    test part; the next one is validation and the others train. Raises InputError when the catalog has changed since it was split.
+    test part; the next one is validation and the others train. Raises InputError when the
+    catalog has changed since it was split.
     """
     if split.info.catalog_sha256 != catalog.sha256:
         raise InputError(

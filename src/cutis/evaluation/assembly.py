@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from cutis.evaluation import malignant
 from cutis.evaluation.calibration import proper_scores
@@ -156,7 +157,7 @@ def subgroups(
             masks += [(column, str(v), (photos[column] == v).to_numpy(bool)) for v in values]
     return [
         _subgroup(table.subset(mask), kind, name, side, settings)
-        for kind, name, mask in masks
+        for kind, name, mask in tqdm(masks, desc="subgroups", unit="subgroup", disable=None)
         if mask.any()
     ]
 

@@ -94,8 +94,9 @@ def curves(
             roc_axes.plot(*_roc_points(counts), color=style.DARK, linewidth=2.2, label=name)
     roc_axes.set_title("ROC (area)")
     recall_axes.set_title("Precision and recall (average precision)")
-    for made in (roc, recall):
-        made.legend(loc="outside lower left", ncols=2)
+    for made, axes in ((roc, roc_axes), (recall, recall_axes)):
+        if axes.get_legend_handles_labels()[0]:
+            made.legend(loc="outside lower left", ncols=2)
     return roc, recall
 
 

@@ -40,6 +40,8 @@ _SUBGROUP_SCORES = {
     "auroc_macro": "AUROC, macro",
     "malignant_auroc": "AUROC, malignant",
 }
+_OPERATING = ["Figure", "Value", "Threshold"]
+_SIDE_BY_SIDE = 12  # diagnoses; more need the whole width for a confusion matrix
 _FIGURES = {
     "roc": "ROC curves, each diagnosis against the rest.",
     "precision_recall": "Precision and recall, each diagnosis against the rest.",
@@ -188,7 +190,7 @@ def _diagnoses(metrics: Mapping[str, Any], figures: Mapping[str, bytes]) -> Mark
             "div",
             _figure(figures, "confusion", "Confusion matrix: rows are the truth."),
             _figure(figures, "confusion_rows", "The same in percent of each row."),
-            class_="row",
+            class_="row" if len(rows) <= _SIDE_BY_SIDE else "stack",
         ),
     )
 
@@ -225,12 +227,15 @@ def _malignant(metrics: Mapping[str, Any]) -> Markup:
             f"{found['left_out']} photos are left out."
         )
     answers = found["as_answered"]
-    rows: list[Sequence[html.Content]] = [
+    rows: list[list[html.Content]] = [
         ["AUROC", _stacked(found["auroc"]), "", "", ""],
         ["Sensitivity of the answers as given", _stacked(answers["sensitivity"]), "", "", ""],
         ["Specificity of the answers as given", _stacked(answers["specificity"]), "", "", ""],
         *(_operating_row(point) for point in found["points"]),
     ]
+    chosen = any(point["with_validation_threshold"] for point in found["points"])
+    head = [*_OPERATING, "Sensitivity *", "Specificity *"] if chosen else _OPERATING
+    note = " * At the threshold that reaches the level on validation." if chosen else ""
     return html.section(
         "Malignant against benign",
         html.paragraph(
@@ -238,9 +243,9 @@ def _malignant(metrics: Mapping[str, Any]) -> Markup:
             f"{found['malignant_photos']} of {found['photos']} photos are malignant."
         ),
         html.table(
-            ["Figure", "Value", "Threshold", "Sensitivity *", "Specificity *"],
-            rows,
-            caption="With 95 % intervals. * At the threshold that reaches the level on validation.",
+            head,
+            [row[: len(head)] for row in rows],
+            caption=f"With 95 % intervals.{note}",
         ),
         html.bullets(sides),
     )

@@ -65,6 +65,7 @@ def save(made: Figure, folder: Path, name: str) -> bytes:
     """Writes NAME.png and NAME.svg and gives back the SVG for the page."""
     drawn = io.BytesIO()
     made.savefig(folder / f"{name}.png", dpi=160)
+    made.set_layout_engine("none")  # laid out once; the second time costs as much as drawing
     made.savefig(drawn, format="svg", metadata={"Date": None})
     (folder / f"{name}.svg").write_bytes(drawn.getvalue())
     return drawn.getvalue()

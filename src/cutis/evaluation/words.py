@@ -64,8 +64,7 @@ def limits(
         *_photo_limits(table),
         *_use_limits(table, context),
         "Operating points are found on the photos that they are reported for, which favours them a "
-        "little; where validation predictions were given, the column beside shows thresholds "
-        "chosen there.",
+        "little; thresholds chosen on validation, where they were given, do not have this fault.",
     ]
 
 

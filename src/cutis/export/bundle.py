@@ -117,6 +117,7 @@ def export_model(
             cutis_version=__version__,
             model=info,
             diagnoses=described,
+            default_model=parity.default_model,
             files={file.name: sha256_file(file) for file in files},
             calibration_photos=len(calibration),
             notice=NOTICE,

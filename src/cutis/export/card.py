@@ -118,7 +118,8 @@ def _export(parity: Parity, calibration_photos: int) -> str:
             f"- fp32: largest difference of a logit {parity.fp32.largest_logit_difference:.2g}",
             f"- int8: the first answer is the same on {parity.int8.agreement:.1%}, mean absolute "
             f"difference of a probability {parity.int8.mean_probability_difference:.4f}",
-            f"- int8 ranges: smallest and largest values over {calibration_photos} training photos",
+            f"- int8 ranges: measured on {calibration_photos} training photos",
+            f"- runs unless told otherwise: {parity.default_model}",
         ]
     )
 

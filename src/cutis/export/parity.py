@@ -16,6 +16,10 @@ from cutis.runtime.network import Network
 LOGIT_LIMIT = 1e-3
 """Largest difference of an fp32 logit; more means that the export is another network."""
 
+LEAST_AGREEMENT = 0.97
+LARGEST_MEAN_DIFFERENCE = 0.01
+"""An int8 network beyond these is in the bundle, but runs only for those who ask for it."""
+
 _BATCH = 32
 
 
@@ -41,6 +45,15 @@ class Parity(Record):
     photos: int
     fp32: Fp32Parity
     int8: Int8Parity
+
+    @property
+    def default_model(self) -> str:
+        """The fastest network that answers as the run does."""
+        close = (
+            self.int8.agreement >= LEAST_AGREEMENT
+            and self.int8.mean_probability_difference <= LARGEST_MEAN_DIFFERENCE
+        )
+        return "int8" if close else "fp32"
 
 
 def reference_logits(

@@ -130,5 +130,3 @@ def cast_float32(state: dict[str, Tensor]) -> dict[str, Tensor]:
         name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in state.items()
     }
-
-

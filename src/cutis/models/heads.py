@@ -35,13 +35,13 @@ class ClassifierHead(nn.Module):
         for units in hidden:
             layers += [nn.Linear(channels, units), nn.ReLU(inplace=True)]
             channels = units
-        layers += [nn.Dropout(dropout), nn.Linear(channels, 1 if sigmoid else diagnoses)]
-        self.layers = nn.Sequential(*layers)
-        for layer in self.layers:
+        self.answer = nn.Linear(channels, 1 if sigmoid else diagnoses)
+        self.layers = nn.Sequential(*layers, nn.Dropout(dropout))
+        for layer in [*layers, self.answer]:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.layers(features.mean(dim=(2, 3)))
+        logits: Tensor = self.answer(self.layers(features.mean(dim=(2, 3))))
         return torch.cat([torch.zeros_like(logits), logits], dim=1) if self.sigmoid else logits

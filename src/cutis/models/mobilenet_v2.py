@@ -40,7 +40,8 @@ class InvertedResidual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(x) if self.shortcut else self.conv(x)
+        changed: Tensor = self.conv(x)
+        return x + changed if self.shortcut else changed
 
 
 class MobileNetV2(Backbone):

@@ -25,7 +25,9 @@ class Input(Section):
     """How a photo becomes the network's input."""
 
     size: int = Field(224, ge=32, le=1024, description="side of the square input, pixels")
-    fit: Literal["stretch", "crop", "pad"] = Field("stretch", description="how photos become square")
+    fit: Literal["stretch", "crop", "pad"] = Field(
+        "stretch", description="how photos become square"
+    )
     scaling: Literal["imagenet", "zero_one", "minus_one_one"] = Field(
         "imagenet", description="ImageNet's mean and deviation, [0, 1] or [-1, 1]"
     )
@@ -111,9 +113,9 @@ class Recipe(Section):
         description="with logit adjustment: answer as if all diagnoses were equally frequent, or "
         "with the training frequencies put back",
     )
-    monitor: Literal[
-        "validation_loss", "validation_accuracy", "validation_balanced_accuracy"
-    ] = "validation_balanced_accuracy"
+    monitor: Literal["validation_loss", "validation_accuracy", "validation_balanced_accuracy"] = (
+        "validation_balanced_accuracy"
+    )
     keep: Literal["best", "last"] = Field("best", description="checkpoint that becomes the model")
     stage: tuple[Stage, ...]
 

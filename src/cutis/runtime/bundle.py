@@ -12,7 +12,7 @@ from cutis.taxonomy import Malignancy, Urgency
 
 INFO_FILE = "bundle.json"
 MODEL_FILES = {"int8": "model-int8.onnx", "fp32": "model.onnx"}
-"""The networks that a bundle may hold, the preferred one first."""
+"""The networks that a bundle may hold."""
 
 _EXPORT_AGAIN = "export the run again, or copy the bundle again from its origin"
 
@@ -33,6 +33,7 @@ class BundleInfo(Record):
     cutis_version: str
     model: ModelInfo
     diagnoses: tuple[BundleDiagnosis, ...]  # in the order of the logits
+    default_model: str  # which network runs unless told: int8 where it answers as the run does
     files: dict[str, str]  # SHA-256 by name, of every other file of the bundle
     calibration_photos: int  # on which the int8 network's ranges were measured
     notice: str

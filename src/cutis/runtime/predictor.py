@@ -32,7 +32,8 @@ class Predictor:
         """Loads a bundle's network after checking it against the recorded hash.
 
         Args:
-            model: "fp32" or "int8"; None takes int8 where the bundle has it.
+            model: "fp32" or "int8"; None takes the bundle's default, which is int8 where the
+                export found that it answers as the run does.
             threads: photos worked on at a time; None for as many as there are cores.
 
         Raises InputError for a folder that is no bundle, a bundle of a later format, a missing or
@@ -54,19 +55,13 @@ class Predictor:
 
 
 def _choose(bundle: Path, info: BundleInfo, model: str | None) -> str:
+    chosen = model or info.default_model
     held = [name for name, file in MODEL_FILES.items() if file in info.files]
-    if not held:
+    if chosen not in held:
         raise InputError(
-            "the bundle holds no network",
+            f"the bundle holds no model '{chosen}'",
             where=bundle,
-            expected="one of " + ", ".join(MODEL_FILES.values()),
-            fix="export the run again",
+            expected=" or ".join(held) or "a bundle with a network",
+            fix=nearest(chosen, held) or "choose another model, or export the run again",
         )
-    if model is not None and model not in held:
-        raise InputError(
-            f"the bundle holds no model '{model}'",
-            where=bundle,
-            expected=" or ".join(held),
-            fix=nearest(model, held) or "choose one of these, or leave the choice to Cutis",
-        )
-    return model or held[0]
+    return chosen

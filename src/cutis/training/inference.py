@@ -25,7 +25,8 @@ def run_logits(run: Run, photos: list[Path]) -> NDArray[np.float32]:
     """
     settings = run.info.preprocessing
     backend = Backend("float32", settings)
-    model = backend.place(run.model())
+    model = run.model()
+    backend.place(model)
     logits = []
     with (
         ThreadPoolExecutor(2) as pool,
@@ -53,8 +54,8 @@ def predict_run(
         logits, temperature = logits + np.asarray(run.info.log_prior, np.float32), 1.0
     diagnoses = list(run.info.diagnoses)
     columns = [f"logit_{name}" for name in diagnoses] + diagnoses
-    values = np.concatenate([logits, softmax(logits, temperature)], axis=1).astype(np.float32)
-    table = pd.DataFrame(values, columns=columns)
+    values = np.concatenate([logits, softmax(logits.astype(np.float64), temperature)], axis=1)
+    table = pd.DataFrame(values.astype(np.float32), columns=columns)
     table.insert(0, "image_id", rows["image_id"].to_numpy())
     table.insert(1, "path", rows["path"].to_numpy())
     return table

@@ -91,7 +91,8 @@ class Rate:
 
 def log_prior(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     """Logarithm of the diagnoses' shares in training, (diagnoses,)."""
-    return np.log(counts / counts.sum()).astype(np.float32)
+    logarithms: NDArray[np.float32] = np.log(counts / counts.sum()).astype(np.float32)
+    return logarithms
 
 
 def make_loss(stage: Stage, counts: NDArray[np.int64]) -> Loss:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import tomlkit
 import torch
+from numpy.typing import NDArray
 
 from cutis import __version__
 from cutis.data.batches import decoded_pixels
@@ -169,7 +170,7 @@ def _training_data(
     cache = catalog.folder / ".cache"
     pixels = decoded_pixels(paths, table["sha256"].tolist(), settings, cache)
     labels = table["diagnosis"].map({d: i for i, d in enumerate(diagnoses)}).to_numpy(np.int64)
-    index = np.arange(len(table))
+    index: NDArray[np.int64] = np.arange(len(table))
     first = len(rows[Part.TRAIN])
     return TrainingData(pixels, labels, index[:first], index[first:], diagnoses)
 
@@ -202,7 +203,7 @@ def _describe(
         diagnoses=data.diagnoses,
         view=recipe.view,
         preprocessing=preprocessing_of(recipe),
-        temperature=fit_temperature(logits, data.labels[data.validation]),
+        temperature=fit_temperature(logits.astype(np.float64), data.labels[data.validation]),
         log_prior=None if prior is None else tuple(float(p) for p in prior),
         provenance=Provenance(
             recipe=recipe.name,
@@ -220,12 +221,12 @@ def _describe(
     )
 
 
-def _fold_into_bias(model: Classifier, prior: np.ndarray) -> None:
+def _fold_into_bias(model: Classifier, prior: NDArray[np.float32]) -> None:
     """Puts the training frequencies back by adding the log prior to the last layer's bias."""
-    answer = model.head.layers[-1]
-    shift = torch.from_numpy(prior).to(answer.bias.device)
+    bias = model.head.answer.bias
+    shift = torch.from_numpy(prior).to(bias.device)
     with torch.no_grad():
-        answer.bias += shift[1:] - shift[:1] if model.head.sigmoid else shift
+        bias.add_(shift[1:] - shift[:1] if model.head.sigmoid else shift)
 
 
 def _logger(out: Path) -> logging.Logger:

@@ -147,7 +147,7 @@ def test_ham10000_layout(collection: Path, photos: dict[str, Path]) -> None:
         f"{name}_segmentation.png" for name in photos
     }
     assert {row["dx"] for row in rows} == set(DIAGNOSES)
-    truth = {row["image_id"]: row["dx"] for row in table(collection / "truth.csv")}
+    truth = {row["image_id"]: row["drawn"] for row in table(collection / "truth.csv")}
     assert all(row["dx_type"] == "histo" for row in rows if truth[row["image_id"]] == "mel")
 
 
@@ -204,7 +204,7 @@ def test_copies_are_copies(collection: Path, photos: dict[str, Path]) -> None:
 
 def test_wrong_labels_are_wrong(collection: Path) -> None:
     recorded = {row["image_id"]: row["dx"] for row in table(collection / "HAM10000_metadata.csv")}
-    truth = {row["image_id"]: row["dx"] for row in table(collection / "truth.csv")}
+    truth = {row["image_id"]: row["drawn"] for row in table(collection / "truth.csv")}
     wrong = {row["image_id"]: row["of"] for row in planted(collection, "wrong_label")}
     assert {name for name, dx in recorded.items() if dx != truth[name]} == set(wrong)
     assert all(truth[name] == dx for name, dx in wrong.items())

@@ -1,118 +1,72 @@
-"""Confirm candidates: align two photos, then compare their detail block by block."""
+"""Confirm candidates: lay one photo on the other, then compare their fine detail.
+
+A copy fits exactly; another photo of the same lesion fits roughly, with detail that moved; another
+lesion does not fit. Score and displacement tell them apart.
+"""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from cutis.data.duplicates.candidates import CANDIDATE
-from cutis.data.duplicates.descriptors import WINDOWS
+from cutis.data.duplicates.candidates import window_of
 from cutis.data.duplicates.fingerprints import THUMBNAIL_SIDE, local_contrast
-from cutis.data.duplicates.symmetry import Window, describe_turn, orient, orient_window
+from cutis.data.duplicates.symmetry import INVERSE, NAMES, turn
 from cutis.data.duplicates.thresholds import THRESHOLDS
 
-COARSE_SIDE = 32
-COARSE_STEPS = 5
-FINE_STEPS = 15
-BLOCKS = 6
+_SIDE = THUMBNAIL_SIDE
+_COARSE_SIDE = 32
+_COARSE_STEPS = 5
+_FINE_STEPS = 20
+_BLOCK = 12
+_DETAIL_SIGMA = 1.5  # pixels of the thumbnail: hairs, dots and network, not the lesion's outline
+_POWER_LIMIT = 0.1
+_RIM = np.ones((9, 9), np.uint8)  # within four pixels of an edge, contrast is not comparable
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How photo a, in its orientation, lies under photo b, in its own.
+    """How photo a lies under photo b after b's turn.
 
-    warp: (2, 3) affine map from places in b to places in a, both as shares of width and height.
-    score: median over blocks of the correlation of local contrast, -1 to 1.
-    overlap: share of b that a covers.
+    warp: (2, 3) affine map from places in the turned b to places in a, as shares of the sides.
+    score: median over blocks of the correlation of fine detail, -1 to 1.
+    displacement: median movement left between the blocks, as a share of the side.
+    overlap: share of b that a covers, a narrow rim left out.
     """
 
     warp: np.ndarray
     score: float
-    coarse: float
-    fine: float
+    displacement: float
     overlap: float
 
 
-def align(candidate: np.ndarray, thumbnail_a: np.ndarray, thumbnail_b: np.ndarray) -> Alignment | None:
-    """The alignment of two photos from a candidate's first guess; None where there is none.
+def align(candidate: np.ndarray, photo_a: np.ndarray, photo_b: np.ndarray) -> Alignment | None:
+    """The alignment of two photos (FINGERPRINT records) from a candidate's first guess.
 
-    candidate: one record of CANDIDATE; thumbnails: (96, 96) uint8.
-    Enhanced correlation coefficient: Evangelidis and Psarakis, PAMI 2008, forward additive form.
+    None where the coarse images do not fit. The warp maximises the enhanced correlation
+    coefficient (Evangelidis and Psarakis, PAMI 2008) of the local contrast images.
     """
-    upright_a = np.ascontiguousarray(orient(thumbnail_a, int(candidate["orientation_a"])))
-    upright_b = np.ascontiguousarray(orient(thumbnail_b, int(candidate["orientation_b"])))
-    window = orient_window(WINDOWS[candidate["window"]], int(candidate["orientation_a"]))
-    warp = _window_warp(window)
-    images = [local_contrast(upright, COARSE_SIDE) for upright in (upright_a, upright_b)]
-    coarse, warp = _refine(images[0], images[1], warp, COARSE_STEPS)
-    if coarse < THRESHOLDS.coarse_score:
+    image_a = photo_a["thumbnail"]
+    image_b = np.ascontiguousarray(turn(photo_b["thumbnail"], int(candidate["turn"])))
+    top, bottom, left, right = window_of(candidate)
+    warp = np.array([[right - left, 0, left], [0, bottom - top, top]])
+    coarse = (local_contrast(image_a, _COARSE_SIDE), local_contrast(image_b, _COARSE_SIDE))
+    fit, warp = _refine(*coarse, warp, _COARSE_STEPS)
+    if fit < THRESHOLDS.coarse_score:
         return None
-    images = [local_contrast(upright, THUMBNAIL_SIDE) for upright in (upright_a, upright_b)]
-    fine, warp = _refine(images[0], images[1], warp, FINE_STEPS)
-    score, overlap = _block_score(images[0], images[1], warp)
-    return Alignment(warp, score, coarse, fine, overlap)
-
-
-def _window_warp(window: Window) -> np.ndarray:
-    top, bottom, left, right = window
-    return np.array([[right - left, 0, left], [0, bottom - top, top]], dtype=np.float64)
-
-
-def _to_pixels(warp: np.ndarray, side: int) -> np.ndarray:
-    """Shares of the side to pixel indices, whose centres lie half a pixel in."""
-    linear, shift = warp[:, :2], warp[:, 2]
-    half = np.full(2, 0.5)
-    return np.column_stack([linear, shift * side + linear @ half - half]).astype(np.float32)
-
-
-def _to_shares(warp: np.ndarray, side: int) -> np.ndarray:
-    linear, shift = warp[:, :2].astype(np.float64), warp[:, 2].astype(np.float64)
-    half = np.full(2, 0.5)
-    return np.column_stack([linear, (shift + half - linear @ half) / side])
-
-
-def _refine(
-    image_a: np.ndarray, image_b: np.ndarray, warp: np.ndarray, steps: int
-) -> tuple[float, np.ndarray]:
-    side = image_a.shape[0]
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-3)
-    try:
-        score, refined = cv2.findTransformECC(
-            image_b, image_a, _to_pixels(warp, side), cv2.MOTION_AFFINE, stop, None, 1
-        )
-    except cv2.error:  # OpenCV's way to say that the iteration diverged
-        return -1.0, warp
-    return score, _to_shares(refined, side)
-
-
-def _block_score(image_a: np.ndarray, image_b: np.ndarray, warp: np.ndarray) -> tuple[float, float]:
-    side = image_a.shape[0]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    pixels = _to_pixels(warp, side)
-    moved = cv2.warpAffine(image_a, pixels, (side, side), flags=flags)
-    inside = cv2.warpAffine(np.ones_like(image_a), pixels, (side, side), flags=flags) > 0.99
-    return _median_correlation(moved, image_b, inside), float(inside.mean())
-
-
-def _median_correlation(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> float:
-    def blocks(image: np.ndarray) -> np.ndarray:
-        size = image.shape[0] // BLOCKS
-        return image.reshape(BLOCKS, size, BLOCKS, size).swapaxes(1, 2).reshape(BLOCKS**2, -1)
-
-    mask = blocks(inside.astype(np.float32))
-    first, second = blocks(first) * mask, blocks(second) * mask
-    count = mask.sum(axis=1)
-    kept = count >= mask.shape[1] / 2
-    if not kept.any():
-        return -1.0
-    mask, first, second, count = mask[kept], first[kept], second[kept], count[kept]
-    first = (first - first.sum(axis=1, keepdims=True) / count[:, None]) * mask
-    second = (second - second.sum(axis=1, keepdims=True) / count[:, None]) * mask
-    power = np.sqrt(np.square(first).sum(axis=1) * np.square(second).sum(axis=1))
-    correlation = (first * second).sum(axis=1) / (power + 1e-6)
-    order = correlation.argsort()
-    weights = power[order].cumsum()
-    return float(correlation[order][np.searchsorted(weights, weights[-1] / 2)])
+    fine = (local_contrast(image_a, _SIDE), local_contrast(image_b, _SIDE))
+    _, warp = _refine(*fine, warp, _FINE_STEPS)
+    # In b's frame and only there, so that both are seen at the same scale.
+    moved = _moved(image_a, warp)
+    inside = (_moved(np.ones_like(image_a), warp, cv2.BORDER_CONSTANT) > 0).astype(np.float32)
+    inside = cv2.erode(inside, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    detail = [local_contrast(image, _SIDE, _DETAIL_SIGMA) for image in (moved, image_b)]
+    correlation, weights = _correlations(*detail, inside)
+    lengths = _movements(local_contrast(moved, _SIDE), fine[1], inside)
+    # A block under a watermark says nothing about movement; one that fits does.
+    trusted = weights * np.square(np.maximum(correlation, 0))
+    score, displacement = _median(correlation, weights, -1.0), _median(lengths, trusted, 1.0)
+    return Alignment(warp, score, displacement, float(inside.mean()))
 
 
 def is_same_photograph(alignment: Alignment) -> bool:
@@ -121,6 +75,7 @@ def is_same_photograph(alignment: Alignment) -> bool:
     scales = np.diag(linear)
     return bool(
         alignment.score >= THRESHOLDS.same_score
+        and alignment.displacement <= THRESHOLDS.most_displacement
         and alignment.overlap >= THRESHOLDS.least_overlap
         and scales.max() <= THRESHOLDS.largest_scale
         and scales.min() >= 1 / THRESHOLDS.largest_scale
@@ -132,12 +87,104 @@ def explain(
     candidate: np.ndarray, alignment: Alignment, photo_a: np.ndarray, photo_b: np.ndarray
 ) -> str:
     """What was done to the photo, as far as the alignment shows it, and how well it fits."""
-    size_a, size_b = (f"{photo['width']}x{photo['height']}" for photo in (photo_a, photo_b))
-    turn = describe_turn(int(candidate["orientation_a"]), int(candidate["orientation_b"]))
+    words = []
+    name = NAMES[int(INVERSE[candidate["turn"]])]
+    if name:
+        words.append(name)
     scales = np.diag(alignment.warp)
-    words = [turn] if turn else []
-    if np.abs(scales - 1).max() > 0.03:
-        words.append(f"cropped to {100 * min(*scales, *(1 / scales)):.0f} %")
+    kept = min(*scales, *(1 / scales))
+    if kept < 0.97:
+        words.append(f"cropped to {100 * kept:.0f} %")
+    size_a, size_b = (f"{photo['width']}x{photo['height']}" for photo in (photo_a, photo_b))
     if size_a != size_b:
         words.append(f"sizes {size_a} and {size_b}")
     return ", ".join([*words, f"ncc {alignment.score:.2f}"])
+
+
+def _to_pixels(warp: np.ndarray, side: int) -> np.ndarray:
+    """From shares of the side to pixel indices, whose centres lie half a pixel in."""
+    half = np.full(2, 0.5)
+    shift = warp[:, 2] * side + warp[:, :2] @ half - half
+    return np.column_stack([warp[:, :2], shift]).astype(np.float32)
+
+
+def _to_shares(pixels: np.ndarray, side: int) -> np.ndarray:
+    linear, half = pixels[:, :2].astype(np.float64), np.full(2, 0.5)
+    return np.column_stack([linear, (pixels[:, 2] + half - linear @ half) / side])
+
+
+def _refine(
+    image_a: np.ndarray, image_b: np.ndarray, warp: np.ndarray, steps: int
+) -> tuple[float, np.ndarray]:
+    side = len(image_a)
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-4)
+    try:
+        fit, pixels = cv2.findTransformECC(
+            image_b, image_a, _to_pixels(warp, side), cv2.MOTION_AFFINE, stop, None, 1
+        )
+    except cv2.error:  # OpenCV's way to say that the photos do not fit at all
+        return -1.0, warp
+    return fit, _to_shares(pixels, side)
+
+
+def _moved(
+    image: np.ndarray, warp: np.ndarray, border: int = cv2.BORDER_REFLECT_101
+) -> np.ndarray:
+    """Photo a, seen through the warp, in the frame of b."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (_SIDE, _SIDE)
+    return cv2.warpAffine(image, _to_pixels(warp, _SIDE), size, flags=flags, borderMode=border)
+
+
+def _correlations(
+    first: np.ndarray, second: np.ndarray, inside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The correlation of each block and its weight: its detail up to a limit, 0 if mostly outside.
+
+    Blocks, so that a watermark spoils only its own; the limit, so that the edge of a black frame,
+    which all photos from one dermatoscope share, counts no more than skin.
+    """
+    mask, first, second = _blocks(inside), _blocks(first), _blocks(second)
+    count = mask.sum(axis=1) + 1e-6
+    first = (first - ((first * mask).sum(axis=1) / count)[:, None]) * mask
+    second = (second - ((second * mask).sum(axis=1) / count)[:, None]) * mask
+    power = np.sqrt(np.square(first).sum(axis=1) * np.square(second).sum(axis=1))
+    weights = np.minimum(power / count, _POWER_LIMIT) * (count >= _BLOCK**2 / 2)
+    return (first * second).sum(axis=1) / (power + 1e-6), weights
+
+
+def _blocks(image: np.ndarray) -> np.ndarray:
+    """(side, side) to (blocks, pixels of a block)."""
+    count = _SIDE // _BLOCK
+    return image.reshape(count, _BLOCK, count, _BLOCK).swapaxes(1, 2).reshape(count**2, -1)
+
+
+def _movements(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """How far each block's detail lies apart, as a share of the side.
+
+    One step of Lucas and Kanade (IJCAI 1981) around the centre of each block.
+    """
+    first, second = (cv2.GaussianBlur(image, (0, 0), 1.0) for image in (first, second))
+    middle = (first + second) / 2
+    across = cv2.Sobel(middle, cv2.CV_32F, 1, 0, ksize=3) / 8 * inside
+    down = cv2.Sobel(middle, cv2.CV_32F, 0, 1, ksize=3) / 8 * inside
+    change = first - second
+
+    def around_centres(product: np.ndarray) -> np.ndarray:
+        centres = slice(_BLOCK // 2, None, _BLOCK)
+        return cv2.GaussianBlur(product, (0, 0), _BLOCK / 2)[centres, centres].ravel()
+
+    flat = 1e-4  # keeps the equations solvable where there is no detail
+    xx, yy = around_centres(across * across) + flat, around_centres(down * down) + flat
+    xy = around_centres(across * down)
+    xt, yt = around_centres(across * change), around_centres(down * change)
+    return np.hypot(yy * xt - xy * yt, xx * yt - xy * xt) / (xx * yy - xy * xy) / _SIDE
+
+
+def _median(values: np.ndarray, weights: np.ndarray, if_empty: float) -> float:
+    """The weighted median."""
+    order = values.argsort()
+    reached = weights[order].cumsum()
+    if reached[-1] <= 0:
+        return if_empty
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])

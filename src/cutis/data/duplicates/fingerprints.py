@@ -38,15 +38,15 @@ def fingerprint(rgb: np.ndarray) -> np.ndarray:
     return record
 
 
-def local_contrast(thumbnail: np.ndarray, side: int) -> np.ndarray:
+def local_contrast(thumbnail: np.ndarray, side: int, sigma: float | None = None) -> np.ndarray:
     """The thumbnail at (side, side), float32, each point relative to its neighbourhood.
 
-    The difference from a Gaussian mean, divided by the Gaussian standard deviation: brightening,
-    gamma and smooth vignettes leave it almost as it was, and the broad dark blob that most
-    dermoscopy photos share loses its weight. The neighbourhood is a sixteenth of the side.
+    The difference from a Gaussian mean of `sigma` pixels (a sixteenth of the side if not given),
+    divided by the standard deviation around: brightening, gamma and smooth vignettes leave it
+    almost as it was, and the broad dark blob that most dermoscopy photos share loses its weight.
     """
     small = cv2.resize(thumbnail, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    sigma = side / 16
+    sigma = sigma or side / 16
     detail = small - cv2.GaussianBlur(small, (0, 0), sigma)
     noise_floor = 4.0  # square of two grey levels: JPEG noise on smooth skin stays small
     return detail / np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma) + noise_floor)

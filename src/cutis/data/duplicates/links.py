@@ -89,7 +89,7 @@ def _same_photographs(
         for asked, candidates in index.candidates(rows):
             for candidate in candidates:
                 records = fingerprints[candidate["a"]], fingerprints[candidate["b"]]
-                alignment = align(candidate, *(record["thumbnail"] for record in records))
+                alignment = align(candidate, *records)
                 if alignment is None or not is_same_photograph(alignment):
                     continue
                 pair = tuple(sorted((ids[candidate["a"]], ids[candidate["b"]])))

@@ -1,70 +1,62 @@
-"""The eight ways to turn and mirror a photo, on images, cosine coefficients and windows.
+"""The eight ways to turn and mirror a photo, on images and on cosine coefficients.
 
-Orientation `k` (0 to 7) is: transpose if `k & 4`, then upside down if `k & 2`, then left to right
-if `k & 1`.
+Turn `k` (0 to 7) is: transpose if `k & 4`, then top to bottom if `k & 2`, then left to right if
+`k & 1`.
 """
 
 import numpy as np
 
-ORIENTATIONS = range(8)
-
-Window = tuple[float, float, float, float]
-"""top, bottom, left, right as shares of the height and width."""
+TURNS = range(8)
 
 
-def orient(image: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of (..., n, n) images in the given orientation."""
-    if orientation & 4:
+def turn(image: np.ndarray, k: int) -> np.ndarray:
+    """A view of (..., n, n) images after turn k."""
+    if k & 4:
         image = np.swapaxes(image, -1, -2)
-    if orientation & 2:
+    if k & 2:
         image = image[..., ::-1, :]
-    if orientation & 1:
+    if k & 1:
         image = image[..., ::-1]
     return image
 
 
-def orient_cosines(coefficients: np.ndarray, orientation: int) -> np.ndarray:
-    """The cosine coefficients (..., f, f) of the image in the given orientation."""
+def turn_cosines(coefficients: np.ndarray, k: int) -> np.ndarray:
+    """The cosine coefficients (..., f, f) of an image after turn k, from those of the image."""
     signs = (-1.0) ** np.arange(coefficients.shape[-1], dtype=np.float32)
-    if orientation & 4:
+    if k & 4:
         coefficients = np.swapaxes(coefficients, -1, -2)
-    if orientation & 2:
+    if k & 2:
         coefficients = coefficients * signs[:, None]
-    if orientation & 1:
+    if k & 1:
         coefficients = coefficients * signs
     return coefficients
 
 
-def orient_window(window: Window, orientation: int) -> Window:
-    """Where a window of a photo lies after the photo is brought into the orientation."""
-    top, bottom, left, right = window
-    if orientation & 4:
-        top, bottom, left, right = left, right, top, bottom
-    if orientation & 2:
-        top, bottom = 1 - bottom, 1 - top
-    if orientation & 1:
-        left, right = 1 - right, 1 - left
-    return top, bottom, left, right
+_CORNERS = np.arange(4).reshape(2, 2)
+_TURN_OF_CORNERS = {tuple(turn(_CORNERS, k).ravel()): k for k in TURNS}
 
 
-_NAMES = {
-    (0, 1, 2, 3): "",
-    (1, 0, 3, 2): "mirrored",
-    (2, 3, 0, 1): "upside down",
-    (3, 2, 1, 0): "rotated 180",
-    (1, 3, 0, 2): "rotated 90 anticlockwise",
-    (2, 0, 3, 1): "rotated 90 clockwise",
-    (0, 2, 1, 3): "transposed",
-    (3, 1, 2, 0): "transposed and rotated 180",
+def _inverse(k: int) -> int:
+    return next(i for i in TURNS if np.array_equal(turn(turn(_CORNERS, k), i), _CORNERS))
+
+
+INVERSE = np.array([_inverse(k) for k in TURNS], dtype=np.int8)
+"""INVERSE[k] undoes k."""
+
+AFTER = np.array(
+    [[_TURN_OF_CORNERS[tuple(turn(turn(_CORNERS, i), j).ravel())] for j in TURNS] for i in TURNS],
+    dtype=np.int8,
+)
+"""AFTER[i, j] is i, then j."""
+
+NAMES = {
+    0: "",
+    1: "mirrored left to right",
+    2: "mirrored top to bottom",
+    3: "turned by 180 degrees",
+    4: "mirrored along the diagonal",
+    5: "turned by 90 degrees",
+    6: "turned by 270 degrees",
+    7: "mirrored along the other diagonal",
 }
-
-
-def describe_turn(orientation_a: int, orientation_b: int) -> str:
-    """How b is turned against a when a in its orientation equals b in its own; empty if not."""
-    corners = np.arange(4).reshape(2, 2)
-    target = orient(corners, orientation_a)
-    for turn in ORIENTATIONS:
-        turned = orient(corners, turn)
-        if np.array_equal(orient(turned, orientation_b), target):
-            return _NAMES[tuple(turned.ravel().tolist())]
-    raise AssertionError("the eight orientations are a group")
+"""Turns in words, clockwise."""

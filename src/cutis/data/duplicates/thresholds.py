@@ -8,33 +8,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Limits of the search for photos that show the same photograph.
-
-    A crop that keeps `crop_side` of width and height is looked for at three positions along each
-    axis, so that no position is further than a quarter of the margin from one of them.
-    """
+    """Limits of the search for copies; lengths are shares of the photo's side."""
 
     smallest_side: int = 32
     """Pixels; smaller photos carry too little detail to confirm and get exact links only."""
     least_detail: float = 0.10
     """Mean square of the local contrast image; below it (uniform, black) only exact links."""
 
+    # Proposing
     crop_side: float = 0.85
-    orientation_margin_whole: float = 0.05
-    orientation_margin_crop: float = 0.12
-    neighbours_whole: int = 16
-    neighbours_crop: int = 4
-    proposals: int = 8
-    """A photo brings at most this many candidates to the alignment check ..."""
+    upright_margin: float = 0.15
+    neighbours_of_whole: int = 16
+    neighbours_of_crop: int = 8
+    least_similarity: float = 0.55
+    """Cosine of the hash vectors from the index, below which a neighbour is not looked at."""
+    proposals: int = 6
+    """A photo brings at most this many candidates to the alignment, the most similar ones ..."""
     sure_similarity: float = 0.90
-    """... and beside them all whose descriptors have at least this cosine ..."""
-    least_similarity: float = 0.60
+    """... and beside them all whose checking vectors have at least this cosine ..."""
+    least_checked_similarity: float = 0.70
     """... and none below this one."""
 
-    coarse_score: float = 0.60
-    """Correlation of the 32-pixel images after five alignment steps; below it the pair is dropped."""
-    same_score: float = 0.80
-    """Median correlation of the blocks of the aligned 96-pixel images that makes a link."""
+    # Confirming
+    coarse_score: float = 0.68
+    """Correlation of the 32-pixel images after a few alignment steps; below it a pair is out."""
+    same_score: float = 0.40
+    """Median correlation of the fine detail of the blocks, for a link."""
+    most_displacement: float = 0.0026
+    """Median movement that is left between the blocks, for a link. Two photos of a lesion, taken
+    one after the other, do not lie on one another exactly, since skin stretches; copies do."""
     least_overlap: float = 0.60
     largest_scale: float = 1.30
     largest_shear: float = 0.12

@@ -31,6 +31,7 @@ SOURCE_COLUMNS = (
 )
 
 _MASK_ENDING = re.compile(r"_(segmentation|lesion|mask|superpixels)$")
+_NEVER_PHOTOS = ("segmentation", "superpixels")
 _ARABIC_TO_PERSIAN = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک"})
 _PART_WORDS = {
     **dict.fromkeys(("train", "training", "trn"), Part.TRAIN.value),
@@ -139,8 +140,8 @@ def walk_photos(root: Path) -> Iterator[Path]:
 def collect_photos(root: Path) -> Photos:
     """The photos and masks below a folder.
 
-    `X_segmentation`, `X_lesion`, `X_mask` and `X_superpixels` belong to a photo X where there is
-    one, and are photos otherwise.
+    `X_segmentation` and `X_superpixels` are never photos; `X_lesion` and `X_mask` are masks where
+    there is a photo X, and photos otherwise.
     """
     by_stem: defaultdict[str, list[Path]] = defaultdict(list)
     for path in walk_photos(root):
@@ -148,7 +149,7 @@ def collect_photos(root: Path) -> Photos:
     masks = {}
     for stem in list(by_stem):
         ending = _MASK_ENDING.search(stem)
-        if ending and stem[: ending.start()] in by_stem:
+        if ending and (ending[1] in _NEVER_PHOTOS or stem[: ending.start()] in by_stem):
             found = by_stem.pop(stem)
             if ending[1] != "superpixels":
                 masks[stem[: ending.start()]] = found[0]

@@ -48,7 +48,8 @@ def _is_table(path: Path) -> bool:
 def _photos(folder: Path) -> Photos:
     photos = collect_photos(folder)
     # Regions of interest (IMD003_roi/IMD003_R1_Label3.bmp) are masks of colours, not photos.
-    paths = tuple(path for path in photos.paths if not path.parent.name.lower().endswith("_roi"))
+    masks = ("_roi", "_lesion")
+    paths = tuple(path for path in photos.paths if not path.parent.name.lower().endswith(masks))
     return Photos(photos.root, paths, photos.by_stem, photos.masks)
 
 

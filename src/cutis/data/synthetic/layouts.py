@@ -61,7 +61,7 @@ def truth_tables(rows: Sequence[Row]) -> dict[str, str]:
     ]
     return {
         "planted.csv": _table(("image_id", "kind", "of"), planted),
-        "truth.csv": _table(("image_id", "lesion_id", "dx", "modality", "skin_tone"), truth),
+        "truth.csv": _table(("image_id", "lesion_id", "drawn", "modality", "skin_tone"), truth),
     }
 
 

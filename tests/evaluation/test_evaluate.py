@@ -1,0 +1,388 @@
+"""The whole way from predictions to a report folder."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as reference
+
+from cutis.errors import InputError
+from cutis.evaluation import EvaluationContext, Side, evaluate_predictions
+from cutis.metrics import Resampling, softmax
+from cutis.metrics.calibration import fit_temperature
+from cutis.records import NOTICE, ModelInfo
+from cutis.taxonomy import Malignancy
+
+Made = Any  # of conftest.py, which cannot be imported
+
+FEW = Resampling(resamples=40)
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return read
+
+
+def _figures(node: object) -> list[dict[str, Any]]:
+    """All figures anywhere in the metrics."""
+    if isinstance(node, dict):
+        if {"value", "low", "high", "reason"} <= set(node):
+            return [node]
+        return [found for child in node.values() for found in _figures(child)]
+    return [found for child in node for found in _figures(child)] if isinstance(node, list) else []
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, made: Made) -> Path:
+    """A report that is made once."""
+    out: Path = tmp_path_factory.mktemp("written") / "report"
+    evaluate_predictions(made.predictions, made.truth, out, resampling=FEW)
+    return out
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    """A copy of the report, to be changed at will."""
+    return Path(shutil.copytree(written, tmp_path / "report"))
+
+
+def test_scores_equal_scikit_learn(made: Made, folder: Path) -> None:
+    found = {name: figure["value"] for name, figure in _metrics(folder)["scores"].items()}
+    truth, probabilities = made.truth_index, made.probabilities
+    predicted = probabilities.argmax(axis=1)
+    expected = {
+        "accuracy": reference.accuracy_score(truth, predicted),
+        "balanced_accuracy": reference.balanced_accuracy_score(truth, predicted),
+        "f1_macro": reference.f1_score(truth, predicted, average="macro"),
+        "precision_weighted": reference.precision_score(truth, predicted, average="weighted"),
+        "auroc_macro": reference.roc_auc_score(truth, probabilities, multi_class="ovr"),
+        "average_precision_macro": reference.average_precision_score(
+            np.eye(4)[truth], probabilities
+        ),
+        "log_loss": reference.log_loss(truth, probabilities),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_malignant_score_sums_the_malignant_diagnoses(made: Made, folder: Path) -> None:
+    found = _metrics(folder)["malignant"]
+    positive = made.truth_index < 2
+    scores = made.probabilities[:, :2].sum(axis=1)
+    assert found["malignant"] == ["basal_cell_carcinoma", "melanoma"]
+    assert found["malignant_photos"] == positive.sum()
+    assert found["auroc"]["value"] == pytest.approx(reference.roc_auc_score(positive, scores))
+    false, true, _ = reference.roc_curve(positive, scores, drop_intermediate=False)
+    points = {point["at"]: point for point in found["points"]}
+    assert len(points) == 6
+    best = true[1 - false >= 0.9].max()
+    assert points["sensitivity_at_0.9"]["reached"]["value"] == pytest.approx(best)
+    answered = made.probabilities.argmax(axis=1) < 2
+    sensitivity = found["as_answered"]["sensitivity"]["value"]
+    assert sensitivity == pytest.approx(answered[positive].mean())
+
+
+def test_subgroups_equal_the_scores_of_their_photos(made: Made, folder: Path) -> None:
+    found = {(g["kind"], g["name"]): g for g in _metrics(folder)["subgroups"]}
+    histology = (made.truth["confirmed_by"] == "histology").to_numpy()
+    entry = found["confirmed by", "histology"]
+    predicted = made.probabilities.argmax(axis=1)
+    assert entry["photos"] == histology.sum()
+    assert entry["groups"] == made.truth.loc[histology, "group"].nunique()
+    assert entry["scores"]["accuracy"]["value"] == pytest.approx(
+        (predicted == made.truth_index)[histology].mean()
+    )
+    assert ("source", "set") not in found
+    bands = [g["photos"] for (kind, _), g in found.items() if kind == "age"]
+    assert sum(bands) == made.truth["age"].notna().sum()
+    assert {name for kind, name in found if kind == "sex"} == {"female", "male"}
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_small_subgroups_are_marked(made: Made, tmp_path: Path) -> None:
+    truth = made.truth.assign(source=["rare"] * 5 + ["set"] * 115)
+    report = evaluate_predictions(made.predictions, truth, tmp_path / "r", resampling=FEW)
+    found = {g["name"]: g for g in report.metrics["subgroups"] if g["kind"] == "source"}
+    assert found["rare"]["small"]
+    assert not found["set"]["small"]
+    assert "n &lt; 20" in (tmp_path / "r" / "report.html").read_text("utf-8")
+
+
+def test_every_figure_is_within_its_interval_or_says_why_not(folder: Path) -> None:
+    figures = _figures(_metrics(folder))
+    assert len(figures) > 60
+    for figure in figures:
+        if figure["low"] is None:
+            assert figure["reason"]
+        else:
+            assert figure["low"] <= figure["high"]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_temperature_is_fitted_on_validation(made: Made, another: Made, tmp_path: Path) -> None:
+    report = evaluate_predictions(
+        made.predictions,
+        made.truth,
+        tmp_path / "r",
+        context=EvaluationContext(validation=another.joined()),
+        resampling=FEW,
+    )
+    found = report.metrics["calibration"]
+    logits = another.logits
+    assert found["temperature"] == pytest.approx(fit_temperature(logits, another.truth_index))
+    assert found["fitted_on"] == "120 validation photos"
+    here = made.logits
+    for when, temperature in (("before", 1.0), ("after", found["temperature"])):
+        expected = reference.log_loss(made.truth_index, softmax(here, temperature))
+        assert found[when]["log_loss"]["value"] == pytest.approx(expected)
+    assert all(p["with_validation_threshold"] for p in report.metrics["malignant"]["points"])
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_models_own_temperature_is_undone_for_before(
+    made: Made, model: ModelInfo, tmp_path: Path
+) -> None:
+    logits = made.logits
+    warm = made.predictions[["image_id"]].copy()
+    warm[list(made.diagnoses)] = softmax(logits, 2.0)
+    context = EvaluationContext(model=model.model_copy(update={"temperature": 2.0}))
+    report = evaluate_predictions(warm, made.truth, tmp_path / "r", context=context, resampling=FEW)
+    found = report.metrics["calibration"]
+    before = reference.log_loss(made.truth_index, softmax(logits))
+    after = reference.log_loss(made.truth_index, softmax(logits, 2.0))
+    assert found["before"]["log_loss"]["value"] == pytest.approx(before)
+    assert found["after"]["log_loss"]["value"] == pytest.approx(after)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_validation_photos_must_not_be_evaluated(made: Made, tmp_path: Path) -> None:
+    context = EvaluationContext(validation=made.joined())
+    with pytest.raises(InputError, match="120 validation photos are evaluated too"):
+        evaluate_predictions(made.predictions, made.truth, tmp_path / "r", context=context)
+    assert not (tmp_path / "r").exists()
+
+
+def test_answers_alone_give_the_scores_that_need_no_probabilities(
+    made: Made, tmp_path: Path
+) -> None:
+    predicted = [made.diagnoses[index] for index in made.probabilities.argmax(axis=1)]
+    hard = made.joined()[["image_id", "truth", "group"]].assign(predicted=predicted)
+    report = evaluate_predictions(hard, None, tmp_path / "r", resampling=FEW)
+    scores = report.metrics["scores"]
+    right = made.probabilities.argmax(axis=1) == made.truth_index
+    assert scores["accuracy"]["value"] == pytest.approx(right.mean())
+    assert scores["auroc_macro"] == {
+        "value": None, "low": None, "high": None, "reason": "the table has no probabilities",
+    }  # fmt: skip
+    assert report.metrics["malignant"]["as_answered"]["sensitivity"]["value"] is not None
+    assert report.metrics["mistakes"] == []
+    assert not (tmp_path / "r" / "roc.png").exists()
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_an_absent_diagnosis_is_none_with_a_reason(made: Made, tmp_path: Path) -> None:
+    table = made.joined()
+    table = table[table["truth"] != "melanoma"]
+    report = evaluate_predictions(table, None, tmp_path / "r", resampling=FEW)
+    entry = next(e for e in report.metrics["per_diagnosis"] if e["diagnosis"] == "melanoma")
+    assert entry["photos"] == 0
+    assert entry["specificity"]["value"] is not None
+    for score in ("sensitivity", "precision", "f1", "auroc", "average_precision"):
+        assert entry[score]["value"] is None
+        assert entry[score]["reason"] == "no photo shows it"
+    assert "Nothing is known about Melanoma" in (tmp_path / "r" / "report.html").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_diagnosis_beyond_the_model_counts_as_mistakes(made: Made, tmp_path: Path) -> None:
+    table = made.joined()
+    table.loc[:9, "truth"] = "dermatofibroma"
+    report = evaluate_predictions(table, None, tmp_path / "r", resampling=FEW)
+    right = made.probabilities.argmax(axis=1) == made.truth_index
+    assert report.metrics["scores"]["accuracy"]["value"] == pytest.approx(right[10:].sum() / 120)
+    entry = report.metrics["per_diagnosis"][-1]
+    assert entry["sensitivity"]["value"] == 0
+    assert entry["auroc"]["reason"] == "the model cannot answer it"
+    loss = reference.log_loss(made.truth_index[10:], made.probabilities[10:], labels=range(4))
+    assert report.metrics["scores"]["log_loss"]["value"] == pytest.approx(loss)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_precancer_falls_on_the_side_that_is_asked_for(made: Made, tmp_path: Path) -> None:
+    names = {"benign_keratosis": "actinic_keratosis"}
+    table = made.joined().rename(
+        columns={f"{p}{old}": f"{p}{new}" for old, new in names.items() for p in ("", "logit_")}
+    )
+    table["truth"] = table["truth"].replace(names)
+    careful = evaluate_predictions(table, None, tmp_path / "a", resampling=FEW)
+    other = evaluate_predictions(
+        table, None, tmp_path / "b", resampling=FEW, side=Side(precancer=Malignancy.BENIGN)
+    )
+    assert "actinic_keratosis" in careful.metrics["malignant"]["malignant"]
+    assert "actinic_keratosis" in other.metrics["malignant"]["benign"]
+    assert other.metrics["malignant"]["precancer_is"] == "benign"
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_one_sided_diagnoses_are_not_asked_for_malignancy(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image_id": list("abc"), "truth": "acne", "predicted": "eczema"})
+    report = evaluate_predictions(table, None, tmp_path / "r", resampling=FEW)
+    assert "do not stand on both sides" in report.metrics["malignant"]["reason"]
+    assert report.summary()[0][1] == 0
+
+
+def test_summary_is_the_headline(folder: Path, made: Made, tmp_path: Path) -> None:
+    report = evaluate_predictions(made.predictions, made.truth, tmp_path / "r", resampling=FEW)
+    names = [name for name, *_ in report.summary()]
+    assert names[0].startswith("Balanced accuracy")
+    assert names[-1] == "AUROC, malignant against benign"
+    assert report.metrics["scores"] == _metrics(folder)["scores"]
+
+
+def test_the_same_input_gives_the_same_files(made: Made, folder: Path, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {"report.html", "metrics.json", "predictions.parquet", "roc.svg"} <= set(before)
+    evaluate_predictions(made.predictions, made.truth, folder, resampling=FEW)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_written_predictions_give_the_same_scores_again(folder: Path, tmp_path: Path) -> None:
+    table = pd.read_parquet(folder / "predictions.parquet")
+    again = evaluate_predictions(table, None, tmp_path / "again", resampling=FEW)
+    assert again.metrics["scores"] == _metrics(folder)["scores"]
+    assert again.metrics["subgroups"] == _metrics(folder)["subgroups"]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_folder_with_other_things_is_not_touched(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="already holds something else"):
+        evaluate_predictions(made.predictions, made.truth, tmp_path, resampling=FEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_failure_leaves_the_old_report(
+    made: Made, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (folder / "metrics.json").read_bytes()
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cutis.evaluation.evaluate.render", fail)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_predictions(made.predictions, made.truth, folder, resampling=FEW)
+    assert (folder / "metrics.json").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_the_page_tells_what_was_trained_on_what(
+    made: Made, model: ModelInfo, photo_folder: Path
+) -> None:
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "stage": [1, 1, 2],
+            "train_loss": [1.0, 0.8, 0.7],
+            "validation_loss": [1.1, 0.9, 0.85],
+            "train_accuracy": [0.4, 0.6, 0.7],
+            "validation_accuracy": [0.4, 0.5, 0.6],
+            "validation_balanced_accuracy": [0.3, 0.4, 0.5],
+        }
+    )
+    context = EvaluationContext(
+        model=model,
+        split_name="default",
+        part="test",
+        test_uses=3,
+        history=history,
+        recipe_text='name = "<plain>"',
+        locate=lambda stored: photo_folder / stored,
+    )
+    out = photo_folder / "r"
+    evaluate_predictions(made.predictions, made.truth, out, context=context, resampling=FEW)
+    page = (out / "report.html").read_text("utf-8")
+    for text in (
+        "plain on the test part",
+        NOTICE,
+        "ca" * 32,
+        "140 photos of 90 groups",
+        "evaluated 3 times",
+        "name = &#34;&lt;plain&gt;&#34;",
+        "Melanocytic nevus",
+        "All photos are dermoscopic",
+        "All photos come from one collection, set",
+        "data:image/jpeg;base64,",
+        "this is not a photo",
+    ):
+        assert text in page, text
+    assert "UNSAFE" not in page
+    assert (out / "training.png").exists()
+    wrong = (made.probabilities.argmax(axis=1) != made.truth_index).sum()
+    assert page.count('class="tile"') == min(24, wrong)
+
+
+def test_the_page_stands_alone(folder: Path) -> None:
+    page = (folder / "report.html").read_text("utf-8")
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(sources) >= 5
+    assert all(source.startswith("data:") for source in sources)
+    assert "<script" not in page
+
+
+def test_unsafe_is_written_everywhere(made: Made, model: ModelInfo, tmp_path: Path) -> None:
+    leaky = model.provenance.model_copy(update={"unsafe": True})
+    context = EvaluationContext(model=model.model_copy(update={"provenance": leaky}))
+    out = tmp_path / "r"
+    evaluate_predictions(made.predictions, made.truth, out, context=context, resampling=FEW)
+    page = (out / "report.html").read_text("utf-8")
+    assert "<strong>UNSAFE. </strong>" in page
+    assert "a leak until shown otherwise" in page
+    assert _metrics(out)["unsafe"] is True
+    safe = tmp_path / "s"
+    evaluate_predictions(made.predictions, made.truth, safe, resampling=FEW)
+    for picture in ("confusion", "confusion_rows", "roc", "precision_recall", "reliability"):
+        stamped = (out / f"{picture}.svg").read_text("utf-8")
+        assert "<!-- UNSAFE" in stamped, picture
+        assert "<!-- UNSAFE" not in (safe / f"{picture}.svg").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize(("source", "alarmed"), [("ham10000", True), ("set", False)])
+def test_too_good_on_ham10000_raises_the_alarm(
+    made: Made, tmp_path: Path, source: str, alarmed: bool
+) -> None:
+    perfect = made.truth[["image_id"]].assign(predicted=made.truth["diagnosis"])
+    truth = made.truth.assign(source=source)
+    report = evaluate_predictions(perfect, truth, tmp_path / "r", resampling=FEW)
+    assert (report.metrics["alarm"] is not None) == alarmed
+    page = (tmp_path / "r" / "report.html").read_text("utf-8")
+    assert ("a leak until shown otherwise" in page) == alarmed
+    assert "UNSAFE" not in page
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_text_from_tables_is_escaped(made: Made, tmp_path: Path) -> None:
+    nasty = "<script>alert(1)</script>"
+    names = [f"{nasty}{number}" for number in range(120)]
+    evaluate_predictions(
+        made.predictions.assign(image_id=names),
+        made.truth.assign(image_id=names, source=nasty, path=nasty),
+        tmp_path / "r",
+        resampling=FEW,
+    )
+    assert "<script" not in (tmp_path / "r" / "report.html").read_text("utf-8")
+
+
+def test_one_row_is_enough(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"image_id": ["a"], "truth": ["melanoma"], "melanoma": [0.6], "melanocytic_nevus": [0.4]}
+    )
+    report = evaluate_predictions(table, None, tmp_path / "r", resampling=FEW)
+    assert report.metrics["scores"]["accuracy"]["value"] == 1
+    assert report.metrics["scores"]["accuracy"]["low"] is None
+    assert report.metrics["scores"]["auroc_macro"]["value"] is None
