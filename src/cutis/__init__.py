@@ -1,3 +1,94 @@
-"""Cutis: skin-image classifiers, honest by default."""
+"""Cutis: skin-image classifiers, honest by default.
+
+The names below are loaded when they are first used, so that `import cutis` is quick and needs no
+torch. The verbs of the command line are functions with the same typed arguments; `cutis export` is
+`export_bundle`, since `cutis.export` is a package, and `cutis import` is `import_photos`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cutis.cli.audit import audit
+    from cutis.cli.demo import demo
+    from cutis.cli.draw import draw
+    from cutis.cli.evaluate import evaluate
+    from cutis.cli.export import export as export_bundle
+    from cutis.cli.import_photos import import_photos
+    from cutis.cli.predict import predict
+    from cutis.cli.split import split
+    from cutis.cli.train import train
+    from cutis.data.catalog import Catalog
+    from cutis.data.splits import load_split, part_rows
+    from cutis.errors import CutisError, InputError
+    from cutis.recipes import Recipe, load_recipe
+    from cutis.records import Part
+    from cutis.runtime import Predictor, predict_photos
+    from cutis.training.run import Run, load_run
+
+__all__ = [
+    "Catalog",
+    "CutisError",
+    "InputError",
+    "Part",
+    "Predictor",
+    "Recipe",
+    "Run",
+    "__version__",
+    "audit",
+    "demo",
+    "draw",
+    "evaluate",
+    "export_bundle",
+    "import_photos",
+    "load_recipe",
+    "load_run",
+    "load_split",
+    "part_rows",
+    "predict",
+    "predict_photos",
+    "split",
+    "train",
+]
+
+_PLACES = {
+    "Catalog": "cutis.data.catalog:Catalog",
+    "CutisError": "cutis.errors:CutisError",
+    "InputError": "cutis.errors:InputError",
+    "Part": "cutis.records:Part",
+    "Predictor": "cutis.runtime:Predictor",
+    "Recipe": "cutis.recipes:Recipe",
+    "Run": "cutis.training.run:Run",
+    "audit": "cutis.cli.audit:audit",
+    "demo": "cutis.cli.demo:demo",
+    "draw": "cutis.cli.draw:draw",
+    "evaluate": "cutis.cli.evaluate:evaluate",
+    "export_bundle": "cutis.cli.export:export",
+    "import_photos": "cutis.cli.import_photos:import_photos",
+    "load_recipe": "cutis.recipes:load_recipe",
+    "load_run": "cutis.training.run:load_run",
+    "load_split": "cutis.data.splits:load_split",
+    "part_rows": "cutis.data.splits:part_rows",
+    "predict": "cutis.cli.predict:predict",
+    "predict_photos": "cutis.runtime:predict_photos",
+    "split": "cutis.cli.split:split",
+    "train": "cutis.cli.train:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name (PEP 562); MissingDependencyError for one that needs cutis[train]."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'cutis' has no attribute '{name}'")
+    from cutis.cli.extras import needs_training
+
+    module, _, attribute = _PLACES[name].partition(":")
+    with needs_training():
+        globals()[name] = getattr(import_module(module), attribute)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

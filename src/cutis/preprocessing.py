@@ -5,7 +5,7 @@ were judged are the pixels that people get.
 """
 
 import io
-import warnings
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,12 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from cutis.errors import PhotoError
 from cutis.records import Preprocessing
 
-MAX_PIXELS = 120_000_000
-"""Larger photos are refused before decoding: about 360 MB of RGB."""
+MAX_PIXELS = 89_000_000
+"""Larger photos are refused before decoding: about 270 MB of RGB; Pillow warns from there on."""
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+# Phones write MPO: a JPEG followed by further pictures, of which the first is the photo.
+_JPEG = ("JPEG", "MPO")
+FORMATS = (*_JPEG, "PNG", "BMP", "WEBP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -36,14 +38,11 @@ def decode(photo: Path | bytes, *, at_least: int | None = None) -> NDArray[np.ui
     """
     where = photo if isinstance(photo, Path) else None
     try:
-        with warnings.catch_warnings():
-            # Our own limit replaces Pillow's two-step one; metadata quirks do not matter here.
-            warnings.simplefilter("ignore")
-            with Image.open(photo if isinstance(photo, Path) else io.BytesIO(photo)) as image:
-                _check_size(image, where)
-                if at_least is not None and image.format == "JPEG":
-                    image.draft(None, (at_least, at_least))
-                return np.asarray(_upright_rgb(image))
+        with Image.open(photo if isinstance(photo, Path) else io.BytesIO(photo)) as image:
+            _check_format(image, where)
+            if at_least is not None and image.format in _JPEG:
+                image.draft(None, (at_least, at_least))
+            return np.asarray(_upright_rgb(image))
     except UnidentifiedImageError as error:
         raise PhotoError(
             "this is not a photo",
@@ -51,7 +50,7 @@ def decode(photo: Path | bytes, *, at_least: int | None = None) -> NDArray[np.ui
             expected="a JPEG, PNG, BMP, WebP or TIFF file",
             fix="remove the file or save the photo again",
         ) from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(where) from error
     except PermissionError as error:
         raise PhotoError(
@@ -61,7 +60,7 @@ def decode(photo: Path | bytes, *, at_least: int | None = None) -> NDArray[np.ui
         raise PhotoError(
             "the photo is missing", where=where, fix="put the file back or import again"
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, LookupError, EOFError, struct.error) as error:
         raise PhotoError(
             f"the photo is damaged ({error})",
             where=where,
@@ -94,17 +93,18 @@ def load(photo: Path | bytes, settings: Preprocessing) -> NDArray[np.uint8]:
 
 def normalise(pixels: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.float32]:
     """(batch, height, width, 3) uint8 to (batch, 3, height, width): (x / 255 - mean) / std."""
-    mean = np.asarray(settings.mean, np.float32) * 255
-    std = np.asarray(settings.std, np.float32) * 255
-    scaled = (pixels.astype(np.float32) - mean) / std
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+    # Turned while still bytes and then changed in place: several times faster than the formula.
+    planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32)
+    planes -= np.asarray(settings.mean, np.float32)[:, None, None] * 255
+    planes /= np.asarray(settings.std, np.float32)[:, None, None] * 255
+    return planes
 
 
-def _check_size(image: ImageFile.ImageFile, where: Path | None) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(where)
+def _check_format(image: ImageFile.ImageFile, where: Path | None) -> None:
     if image.format not in FORMATS:
         raise UnidentifiedImageError(f"format {image.format}")
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(where)
 
 
 def _too_large(where: Path | None) -> PhotoError:

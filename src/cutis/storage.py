@@ -88,33 +88,35 @@ def staged_folder(target: Path, marker: str) -> Iterator[Path]:
     `marker` names the file by which an older artefact of the same kind is recognised: only such a
     folder, or an empty one, is replaced; any other content is the user's and is refused.
     """
-    if target.exists() and not _replaceable(target, marker):
+    refuse_other_content(target, marker)
+    with clear_write_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        staging.chmod(0o755)
+        retired = staging.with_name(staging.name + "-old")
+        try:
+            yield staging
+            if target.exists():
+                target.rename(retired)
+            staging.rename(target)
+        except BaseException:
+            if retired.exists() and not target.exists():
+                retired.rename(target)
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def refuse_other_content(target: Path, marker: str) -> None:
+    """Raises InputError where `staged_folder` would; long work asks before it begins."""
+    replaceable = target.is_dir() and ((target / marker).exists() or not any(target.iterdir()))
+    if target.exists() and not replaceable:
         raise InputError(
             "the output folder already holds something else",
             where=target,
             expected=f"a new or empty folder, or one that holds {marker}",
             fix="choose another --out",
         )
-    with clear_write_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        staging.chmod(0o755)
-        try:
-            yield staging
-            if target.exists():
-                retired = staging.with_name(staging.name + "-old")
-                target.rename(retired)
-                staging.rename(target)
-                shutil.rmtree(retired)
-            else:
-                staging.rename(target)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-
-
-def _replaceable(target: Path, marker: str) -> bool:
-    return target.is_dir() and ((target / marker).exists() or not any(target.iterdir()))
 
 
 def _flush(path: Path) -> None:

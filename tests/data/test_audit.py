@@ -133,9 +133,13 @@ def test_sibling_rates() -> None:
     rows = pd.DataFrame(
         {"image_id": list("abcdefgh"), "part": ["test"] * 4 + ["train"] * 4},
     )
-    kinds = {"ae": "same_lesion", "bf": "identical_bytes", "cd": "same_photograph", "dh": "same_patient"}
     links = pd.DataFrame(
-        [(pair[0], pair[1], kind) for pair, kind in kinds.items()],
+        [
+            ("a", "e", "same_lesion"),
+            ("b", "f", "identical_bytes"),
+            ("c", "d", "same_photograph"),
+            ("d", "h", "same_patient"),
+        ],
         columns=["image_id_a", "image_id_b", "kind"],
     )
     rate, by_image = sibling_rates(rows, links)

@@ -25,8 +25,6 @@ ROWS = [
 def test_usable_rows(make_catalog: MakeCatalog) -> None:
     catalog = make_catalog(ROWS)
     assert list(catalog.usable()["image_id"]) == ["one/a", "one/b", "one/e"]
-    catalog.usable()["diagnosis"] = "changed"
-    assert set(catalog.usable()["diagnosis"]) == {"melanoma", "melanocytic_nevus", "psoriasis"}
 
 
 def test_a_view_leaves_out_what_it_has_no_place_for(make_catalog: MakeCatalog) -> None:
@@ -60,7 +58,7 @@ def test_counts(make_catalog: MakeCatalog) -> None:
     [
         (lambda rows: rows[::-1], True),
         (lambda rows: [{**row, "path": "/elsewhere"} for row in rows], True),
-        (lambda rows: [{**row, "mask": "/other.png" if "mask" in row else None} for row in rows], True),
+        (lambda rows: [row | ({"mask": "/b.png"} if "mask" in row else {}) for row in rows], True),
         (lambda rows: [{**row, "mask": None} for row in rows], False),
         (lambda rows: [{**row, "age": 41.0} for row in rows], False),
         (lambda rows: rows[:-1], False),
@@ -113,7 +111,9 @@ def test_a_catalog_of_a_later_version_is_refused(make_catalog: MakeCatalog) -> N
         Catalog.open(path.parent)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format_version": 1}', '{"format_version": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format_version": 1}', '{"format_version": "x"}']
+)
 def test_a_damaged_catalog_json_is_refused(make_catalog: MakeCatalog, content: str) -> None:
     path = make_catalog(ROWS).folder / CATALOG_FILE
     path.write_text(content)

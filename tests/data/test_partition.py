@@ -43,7 +43,7 @@ def collections(draw: st.DrawFn) -> pd.DataFrame:
 SHARES = st.sampled_from([(70, 15, 15), (80, 10, 10), (1, 1, 1, 1, 1), (50, 50)])
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(rows=collections(), shares=SHARES, seed=st.integers(0, 5))
 def test_groups_stay_whole_and_diagnoses_reach_every_part(
     rows: pd.DataFrame, shares: tuple[float, ...], seed: int
@@ -59,7 +59,7 @@ def test_groups_stay_whole_and_diagnoses_reach_every_part(
             assert placed.loc[placed["diagnosis"] == diagnosis, "part"].nunique() == len(shares)
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(rows=collections(), shares=SHARES, seed=st.integers(0, 5), shuffle=st.integers(0, 5))
 def test_the_order_of_the_rows_plays_no_role(
     rows: pd.DataFrame, shares: tuple[float, ...], seed: int, shuffle: int

@@ -67,7 +67,7 @@ def test_rows_without_photos_and_photos_without_rows_are_named(ham: Path, draw: 
 def test_metadata_that_matches_no_photo_is_refused(ham: Path) -> None:
     for photo in ham.glob("HAM*/*.jpg"):
         photo.rename(photo.with_name("x" + photo.name))
-    with pytest.raises(InputError, match=r"no row of the metadata has its photo(.|\n)*ISIC_0000000"):
+    with pytest.raises(InputError, match=r"no row of the metadata has(.|\n)*ISIC_0000000"):
         read_source(ham)
 
 
@@ -196,8 +196,8 @@ def test_photos_of_one_stem_keep_apart(tmp_path: Path, draw: Draw) -> None:
 
 
 PH2_TEXT = {
-    "tabs": "Name\tClinical Diagnosis\tAsymmetry\r\nIMD003\t0\t0\r\nIMD009\t1\t0\r\nIMD016\t2\t2\r\n"
-    "\t\t\r\ngends f\t\t\r\n0 - Co\t\t\r\n",
+    "tabs": "Name\tClinical Diagnosis\tAsymmetry\r\nIMD003\t0\t0\r\nIMD009\t1\t0\r\n"
+    "IMD016\t2\t2\r\n\t\t\r\ngends f\t\t\r\n0 - Co\t\t\r\n",
     "bars": "||   Name   ||   Histological Diagnosis   ||   Clinical Diagnosis   ||\n"
     "||  IMD003  ||                            ||           0            ||\n"
     "||  IMD009  ||                            ||           1            ||\n"
@@ -280,7 +280,8 @@ def pad(tmp_path: Path, draw: Draw) -> Path:
 def test_table_reads_pad_ufes_20(pad: Path, source: str) -> None:
     rows = rows_by_name(read_source(pad / source, "table", PAD))
     first, second = rows.loc["PAT_8_15_820"], rows.loc["PAT_9_16_821"]
-    assert (first["source_label"], first["patient_id"], first["lesion_id"]) == ("BCC", "PAT_8", "15")
+    assert first["source_label"] == "BCC"
+    assert (first["patient_id"], first["lesion_id"]) == ("PAT_8", "15")
     assert (first["age"], first["sex"], first["site"]) == (55.0, "female", "neck")
     assert (first["confirmed_by"], second["confirmed_by"]) == ("histology", None)
     assert (second["age"], second["sex"]) == (None, None)
@@ -370,9 +371,7 @@ def test_a_folder_that_no_reader_knows_lists_them_all(tmp_path: Path) -> None:
         ("folders", {"image": "x"}, "only the format 'table' takes them"),
     ],
 )
-def test_wrong_options(
-    ham: Path, format: str, columns: dict[str, str], message: str
-) -> None:
+def test_wrong_options(ham: Path, format: str, columns: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_source(ham, format, columns)
 

@@ -12,7 +12,7 @@ import pytest
 from sklearn import metrics as reference
 
 from cutis.errors import InputError
-from cutis.evaluation import EvaluationContext, Side, evaluate_predictions
+from cutis.evaluation import EvaluationContext, Side, evaluate_predictions, read_predictions
 from cutis.metrics import Resampling, softmax
 from cutis.metrics.calibration import fit_temperature
 from cutis.records import NOTICE, ModelInfo
@@ -225,6 +225,81 @@ def test_precancer_falls_on_the_side_that_is_asked_for(made: Made, tmp_path: Pat
     assert "actinic_keratosis" in careful.metrics["malignant"]["malignant"]
     assert "actinic_keratosis" in other.metrics["malignant"]["benign"]
     assert other.metrics["malignant"]["precancer_is"] == "benign"
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_nearer_truth_keeps_its_own_side(made: Made, tmp_path: Path) -> None:
+    # The class holds cancers and precancers, so it has no side, but Bowen's disease has.
+    names = {"basal_cell_carcinoma": "skin_cancer_or_precancer"}
+    table = made.joined().rename(
+        columns={f"{p}{old}": f"{p}{new}" for old, new in names.items() for p in ("", "logit_")}
+    )
+    table["truth"] = table["truth"].replace({"basal_cell_carcinoma": "bowen_disease"})
+    found = evaluate_predictions(table, None, tmp_path / "r", resampling=FEW).metrics["malignant"]
+    assert found["neither"] == ["skin_cancer_or_precancer"]
+    assert found["left_out"] == 0
+    assert found["malignant_photos"] == (made.truth_index < 2).sum()
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_thresholds_reach_their_level_where_they_are_chosen(
+    made: Made, another: Made, tmp_path: Path
+) -> None:
+    report = evaluate_predictions(
+        made.predictions,
+        made.truth,
+        tmp_path / "r",
+        context=EvaluationContext(validation=another.joined()),
+        resampling=FEW,
+    )
+    scores, positive = made.probabilities[:, :2].sum(axis=1), made.truth_index < 2
+    there = another.probabilities[:, :2].sum(axis=1), another.truth_index < 2
+    for point in report.metrics["malignant"]["points"]:
+        reached, _, level = point["at"].partition("_at_")
+        chosen = point["with_validation_threshold"]
+        for values, truth, threshold in (
+            (scores, positive, point["threshold"]),
+            (*there, chosen["threshold"]),
+        ):
+            found = {
+                "sensitivity": (values >= threshold)[truth].mean(),
+                "specificity": (values < threshold)[~truth].mean(),
+            }
+            held = "specificity" if reached == "sensitivity" else "sensitivity"
+            assert found[held] >= float(level) - 1e-9
+        here = (scores >= chosen["threshold"])[positive].mean()
+        assert chosen["sensitivity"]["value"] == pytest.approx(here)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_mistakes_start_with_the_most_confident(made: Made, tmp_path: Path) -> None:
+    report = evaluate_predictions(made.predictions, made.truth, tmp_path / "r", resampling=FEW)
+    found = report.metrics["mistakes"]
+    predicted, confidence = made.probabilities.argmax(axis=1), made.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != made.truth_index)
+    worst = wrong[np.argmax(confidence[wrong])]
+    assert found[0]["image_id"] == made.truth["image_id"][worst]
+    assert found[0]["truth"] == made.diagnoses[made.truth_index[worst]]
+    assert found[0]["predicted"] == made.diagnoses[predicted[worst]]
+    assert [m["probability"] for m in found] == sorted(confidence[wrong], reverse=True)[:24]
+
+
+def test_the_documented_table_is_accepted(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "predictions.md"
+    example = page.read_text("utf-8").split("```csv\n")[1].split("```")[0]
+    (tmp_path / "table.csv").write_text(example, "utf-8")
+    table = read_predictions(tmp_path / "table.csv")
+    report = evaluate_predictions(table, None, tmp_path / "r", resampling=FEW)
+    assert report.metrics["photos"] == 2
+    assert report.metrics["scores"]["accuracy"]["value"] == 1
+
+
+def test_every_key_of_the_metrics_is_documented(folder: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "report.md"
+    documented = page.read_text("utf-8")
+    keys = set(_metrics(folder)) - {"format_version", "cutis_version", "notice"}
+    assert len(keys) > 15
+    assert [key for key in sorted(keys) if f"`{key}`" not in documented] == []
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -78,6 +78,15 @@ def test_a_limit_met_exactly_counts_as_met() -> None:
     assert specificity_at_sensitivity(counts, 0.75)[0] == pytest.approx(0.9375)
 
 
+def test_rounding_does_not_cost_a_photo() -> None:
+    # One false positive of ten is 90 % specificity, though (1 - 0.9) * 10 is a little below 1.
+    scores = np.arange(12, 0, -1) / 12
+    positive = np.zeros(12, bool)
+    positive[[1, 11]] = True
+    counts = ranked_counts(scores, positive, np.ones((1, 12)))
+    assert sensitivity_at_specificity(counts, 0.9)[0] == pytest.approx(0.5)
+
+
 def test_no_threshold_that_is_strict_enough_gives_no_sensitivity() -> None:
     counts = ranked_counts(np.array([0.9, 0.1]), np.array([False, True]), np.ones((1, 2)))
     assert strictest_index(counts, 0.9)[0] == -1

@@ -8,7 +8,7 @@ import pytest
 
 from cutis.errors import InputError
 from cutis.runtime import Predictor
-from cutis.runtime.bundle import read_info
+from cutis.runtime.bundle import _seal, read_info
 
 
 def flip_last_byte(path: Path) -> None:
@@ -59,6 +59,15 @@ def test_a_later_version_says_so_even_with_unknown_keys(bundle: Path) -> None:
     with pytest.raises(InputError, match="format version 2, made by a later Cutis") as caught:
         Predictor.load(bundle)
     assert "update Cutis" in str(caught.value)
+
+
+def test_a_record_without_a_key_names_the_key(bundle: Path) -> None:
+    path = bundle / "bundle.json"
+    content = json.loads(path.read_text())
+    del content["sha256"], content["model"]["licence"]
+    path.write_text(json.dumps({**content, "sha256": _seal(content)}))
+    with pytest.raises(InputError, match=r"not valid at 'model\.licence': Field required"):
+        Predictor.load(bundle)
 
 
 def test_a_missing_network_is_named(bundle: Path) -> None:

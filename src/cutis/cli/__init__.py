@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 import typer
 
 from cutis import __version__
-from cutis.cli import audit, demo, draw, evaluate, export, import_photos, predict, split, train
+from cutis.cli import (
+    audit,
+    demo,
+    draw,
+    evaluate,
+    export,
+    import_photos,
+    leak_cost,
+    predict,
+    split,
+    train,
+)
 from cutis.errors import CutisError
 from cutis.records import NOTICE
 
@@ -27,6 +38,7 @@ VERBS = {
     "audit": Verb(audit.audit, audit.show),
     "train": Verb(train.train, train.show),
     "evaluate": Verb(evaluate.evaluate, evaluate.show),
+    "leak-cost": Verb(leak_cost.leak_cost, leak_cost.show),
     "export": Verb(export.export, export.show),
     "predict": Verb(predict.predict, predict.show),
     "draw": Verb(draw.draw, draw.show),
@@ -38,7 +50,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="cutis",
     help=f"Skin-image classifiers, honest by default. {NOTICE}",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -83,7 +94,9 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code."""
     command = typer.main.get_command(app)
     try:
-        result = command.main(list(arguments), prog_name="cutis", standalone_mode=False)
+        result = command.main(
+            list(arguments) or ["--help"], prog_name="cutis", standalone_mode=False
+        )
         # help and version give an exit code, verbs their result
         return result if isinstance(result, int) else VERBS[arguments[0]].show(result)
     except typer.TyperException as error:
@@ -100,6 +113,12 @@ def run(arguments: Sequence[str]) -> int:
         # the reader of our output (head, less) has gone; flushing at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # what the system refuses and no verb has a better word for
+        print(f"error: {error.strerror or error}", file=sys.stderr)
+        if error.filename is not None:
+            print(f"  where: {error.filename}", file=sys.stderr)
+        return 2
 
 
 def main() -> None:

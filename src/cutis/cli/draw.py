@@ -18,7 +18,7 @@ class Layout(StrEnum):
 def draw(
     out: Annotated[Path, Argument(metavar="FOLDER", show_default=False)],
     photos: Annotated[int, Option(help="How many, planted duplicates and damage included.")] = 1400,
-    seed: Annotated[int, Option(help="The same seed draws the same photos.")] = 0,
+    seed: Annotated[int, Option(min=0, help="The same seed draws the same photos.")] = 0,
     layout: Annotated[Layout, Option(help="Layout of the collection.")] = Layout.HAM10000,
 ) -> Path:
     """Draw a collection of generated lesion photographs to try things on."""

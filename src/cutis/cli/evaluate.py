@@ -12,6 +12,7 @@ from cutis.cli.extras import needs_training
 from cutis.cli.tables import print_table
 from cutis.errors import InputError, nearest
 from cutis.records import ModelInfo, Part
+from cutis.storage import refuse_other_content
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,14 +68,22 @@ def evaluate(
 ) -> "Report":
     """Judge predictions on photos that were not trained on, with intervals."""
     from cutis.evaluation import EvaluationContext, evaluate_predictions, read_predictions
+    from cutis.evaluation.evaluate import MARKER
 
+    refuse_other_content(out, MARKER)
+    judged = _judged(source, answer)
     if data is None and source.is_file():
         return evaluate_predictions(
             read_predictions(source), None, out, context=EvaluationContext()
         )
-    judged = _judged(source, answer)
     scene = _scene(data or _catalog_of(judged), split, part, judged)
     truth = scene.rows(part)
+    if truth.empty:
+        raise InputError(
+            f"the part '{part}' of the split '{split}' holds no photo",
+            where=scene.catalog.folder,
+            fix="choose another --part or --split",
+        )
     if judged.predict is None:
         predictions = read_predictions(source)
     else:
@@ -150,11 +159,13 @@ class _Scene:
     view: str | None
 
     def rows(self, part: str) -> "pd.DataFrame":
+        from cutis.data.partition import group_names
         from cutis.data.splits import part_rows
 
         if self.split is None:
             rows = self.catalog.usable(self.view)
-            return rows.assign(group=rows["lesion_id"].fillna(rows["image_id"]))
+            groups = group_names(list(self.catalog.photos["image_id"]), self.catalog.links)
+            return rows.assign(group=groups[rows["image_id"]].to_numpy())
         return part_rows(self.catalog, self.split, Part(part), view=self.view)
 
     def context(self, source: Path, part: str, judged: _Judged) -> "EvaluationContext":
@@ -166,12 +177,13 @@ class _Scene:
         uses = validation = counts = None
         if self.split is not None:
             counts = _counts(self.rows(Part.TRAIN))
-            if part == Part.TEST:
-                uses = record_test_use(self.catalog, self.split, str(source))
             if part != Part.VALIDATION and judged.predict is not None:
                 truth = self.rows(Part.VALIDATION)
-                table = judged.predict(truth, self.catalog)
-                validation = table.assign(truth=truth["diagnosis"].to_numpy())
+                if not truth.empty:
+                    table = judged.predict(truth, self.catalog)
+                    validation = table.assign(truth=truth["diagnosis"].to_numpy())
+            if part == Part.TEST:
+                uses = record_test_use(self.catalog, self.split, str(source))
         history = judged.run / "history.csv" if judged.run else None
         return EvaluationContext(
             model=judged.info,
@@ -206,9 +218,14 @@ def _scene(data: Path, split: str, part: str, judged: _Judged) -> _Scene:
         and catalog.sha256 == provenance.catalog_sha256
         and (chosen is None or chosen.info.sha256 != provenance.split_sha256)
     ):
+        problem = (
+            "all photos of this catalog hold those that the model was trained on"
+            if chosen is None
+            else "the model was trained on another split of this very catalog, so these photos may "
+            "have been trained on"
+        )
         raise InputError(
-            "the model was trained on another split of this very catalog, so these photos may "
-            "have been trained on",
+            problem,
             where=data,
             expected=f"the split '{provenance.split_name}' "
             f"({provenance.split_sha256[:12]}…) and one of its parts",

@@ -9,6 +9,7 @@ from cutis.cli.extras import needs_training
 from cutis.cli.tables import print_table
 from cutis.errors import InputError
 from cutis.records import Part
+from cutis.storage import refuse_other_content
 
 if TYPE_CHECKING:
     from cutis.export import ExportSummary
@@ -31,7 +32,9 @@ def export(
         from cutis.training.run import catalog_of, load_run
     from cutis.data.catalog import Catalog
     from cutis.data.splits import load_split, part_rows
+    from cutis.runtime.bundle import INFO_FILE
 
+    refuse_other_content(out, INFO_FILE)
     info = load_run(run).info
     catalog = Catalog.open(data or catalog_of(run))
     if catalog.sha256 != info.provenance.catalog_sha256:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def split(
     catalog: Annotated[Path, Argument(metavar="CATALOG", show_default=False)],
     name: Annotated[str, Option(help="Name of the split; verbs take `default`.")] = "default",
-    seed: Annotated[int, Option(help="The same seed gives the same split.")] = 0,
+    seed: Annotated[int, Option(min=0, help="The same seed gives the same split.")] = 0,
     shares: Annotated[
         str, Option(metavar="TRAIN/VALIDATION/TEST", help="Shares of the photos.")
     ] = "70/15/15",

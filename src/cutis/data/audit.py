@@ -118,7 +118,7 @@ def _shared(rows: pd.DataFrame, columns: Sequence[str], what: str) -> Check:
 
 
 def _linked(rows: pd.DataFrame, links: pd.DataFrame, kind: LinkKind, what: str) -> Check:
-    part = rows.set_index("image_id")["part"]
+    part = rows.drop_duplicates("image_id").set_index("image_id")["part"]
     pairs = links[links["kind"] == kind.value]
     a, b = part.reindex(pairs["image_id_a"]), part.reindex(pairs["image_id_b"])
     apart = a.notna().to_numpy() & b.notna().to_numpy() & (a.to_numpy() != b.to_numpy())

@@ -196,7 +196,7 @@ def read_info(folder: Path) -> CatalogInfo:
         )
     try:
         content = json.loads(path.read_bytes())
-        version = content["format_version"]
+        version = int(content["format_version"])
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
     if version > FORMAT_VERSION:

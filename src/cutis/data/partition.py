@@ -14,7 +14,7 @@ def group_names(image_ids: Sequence[str], links: pd.DataFrame) -> pd.Series:
 
     Indexed by image_id. Links to photos that are not listed are ignored.
     """
-    ordered = pd.Index(sorted(image_ids))
+    ordered = pd.Index(sorted(set(image_ids)))
     a = ordered.get_indexer(pd.Index(links["image_id_a"]))
     b = ordered.get_indexer(pd.Index(links["image_id_b"]))
     inside = (a >= 0) & (b >= 0)

@@ -24,7 +24,12 @@ def recipe_text(name: str | Path) -> str:
     """The TOML text of a recipe file, or of one that Cutis brings along, by name."""
     path = Path(name)
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RecipeError(
+                "the recipe is not text", where=path, expected="a TOML file in UTF-8"
+            ) from error
     if str(name) in recipe_names():
         return resources.files("cutis.recipes").joinpath(f"{name}.toml").read_text("utf-8")
     raise RecipeError(
@@ -66,16 +71,11 @@ def _override(tree: dict[str, Any], setting: str) -> None:
     node: Any = tree
     for parent in parents:
         node = _child(node, parent, key)
-    if isinstance(node, list):
-        node[_index(node, last, key)] = _value(raw)
-    else:
-        node[last] = _value(raw)
+    node[_index(node, last, key) if isinstance(node, list) else last] = _value(raw)
 
 
 def _child(node: Any, name: str, key: str) -> Any:
-    if isinstance(node, list):
-        return node[_index(node, name, key)]
-    child = node.setdefault(name, {})
+    child = node[_index(node, name, key)] if isinstance(node, list) else node.setdefault(name, {})
     if not isinstance(child, dict | list):
         raise RecipeError(f"'{name}' in the setting {key} has no keys of its own")
     return child

@@ -61,7 +61,7 @@ class Schedule(Section):
     """The course of the learning rate within a stage."""
 
     kind: Literal["constant", "cosine", "one-cycle", "plateau"] = "constant"
-    warmup: Share = Field(0.25, description="one-cycle: share of the steps that rise")
+    warmup: float = Field(0.25, ge=0, lt=1, description="one-cycle: share of the steps that rise")
     minimum: float = Field(0.0, ge=0, description="cosine, plateau: the lowest rate")
     factor: float = Field(0.1, gt=0, lt=1, description="plateau: the rate is multiplied by it")
     patience: int = Field(5, ge=0, description="plateau: epochs without a better figure")
@@ -100,7 +100,7 @@ class Recipe(Section):
     name: str
     title: str = ""
     view: str | None = Field(None, description="taxonomy view; default: the catalog's own")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     input: Input = Input()
     model: Model = Model()
     precision: Literal["auto", "float32", "bfloat16"] = Field(

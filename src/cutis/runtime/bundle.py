@@ -75,8 +75,10 @@ def read_info(folder: Path) -> BundleInfo:
     try:
         return BundleInfo.model_validate(content)
     except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(step) for step in first["loc"])
         raise InputError(
-            f"the bundle's record is not valid: {error.errors()[0]['msg']}",
+            f"the bundle's record is not valid at '{key}': {first['msg']}",
             where=path,
             fix=_EXPORT_AGAIN,
         ) from error

@@ -74,8 +74,7 @@ def _hue_rotation(angle: float) -> NDArray[np.float64]:
     """Rotation of RGB around the grey axis (Rodrigues' formula)."""
     k = np.full((3, 3), 1 / 3)
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    turn: NDArray[np.float64] = np.cos(angle) * np.eye(3) + np.sin(angle) * cross
-    return turn + (1 - np.cos(angle)) * k
+    return np.asarray(np.cos(angle) * np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * k)
 
 
 def _erase(photo: NDArray[np.uint8], rng: np.random.Generator) -> None:

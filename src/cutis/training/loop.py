@@ -1,5 +1,6 @@
 """The training loop: stages of epochs over decoded photos, resumable after every epoch."""
 
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,12 +18,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cutis.data.batches import batch_slices, epoch_order, prefetched
-from cutis.errors import RecipeError
+from cutis.errors import InputError, RecipeError
 from cutis.models.backbone import follow_trainable_flags
 from cutis.models.registry import Classifier
 from cutis.recipes.schema import Recipe, Stage
 from cutis.records import Preprocessing
-from cutis.storage import clear_write_errors
+from cutis.storage import commit_files
 from cutis.training.augment import augment_batch
 from cutis.training.stages import Rate, apply_trainable, make_loss, make_optimiser
 
@@ -121,12 +122,13 @@ class Trainer:
     def fit(self) -> History:
         """Runs what is left of the stages and returns the figures of every epoch.
 
-        Raises RecipeError when the loss is not a number any more.
+        Raises RecipeError when the loss is not a number any more, InputError for a checkpoint
+        that cannot be read.
         """
         self.backend.place(self.model)
         saved = None
         if self.checkpoint.is_file():
-            saved = torch.load(self.checkpoint, map_location=self.backend.device, weights_only=True)
+            saved = _read(self.checkpoint, self.backend.device)
             self.progress = Progress(**saved["progress"])
         photos = len(self.data.train)
         with tqdm(
@@ -158,6 +160,8 @@ class Trainer:
             started = time.monotonic()
             figures = self._train_epoch(optimiser, rate, average, bar)
             figures |= self._validate(judged)
+            if not np.isfinite(figures["validation_loss"]):
+                raise self._diverged(figures["learning_rate"])
             figures["seconds"] = time.monotonic() - started
             figures["images_per_second"] = len(self.data.train) / figures["seconds"]
             self._note_epoch(stage, figures, judged)
@@ -302,7 +306,22 @@ def _stopped(stage: Stage, progress: Progress) -> bool:
 
 def _save(checkpoint: Path, progress: Progress, parts: dict[str, Any]) -> None:
     state = {name: part.state_dict() for name, part in parts.items() if part is not None}
-    partial_file = checkpoint.with_suffix(".partial")
-    with clear_write_errors(checkpoint):
-        torch.save({"progress": vars(progress)} | state, partial_file)
-        partial_file.replace(checkpoint)
+
+    def write(path: Path) -> None:
+        # given a path, torch writes by itself and a full disk is not an OSError any more
+        with path.open("wb") as file:
+            torch.save({"progress": vars(progress)} | state, file)
+
+    commit_files(checkpoint.parent, {checkpoint.name: write})
+
+
+def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        saved: dict[str, Any] = torch.load(checkpoint, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            "the checkpoint of the run is damaged",
+            where=checkpoint,
+            fix="delete this file; the same command then trains from the first epoch",
+        ) from error
+    return saved

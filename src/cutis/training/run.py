@@ -6,9 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from cutis.errors import InputError
@@ -107,7 +106,7 @@ def read_model_info(path: Path) -> ModelInfo:
                 fix="update Cutis: pip install --upgrade cutis",
             )
         return ModelInfo.model_validate(tree)
-    except (json.JSONDecodeError, ValidationError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise InputError("the model description is damaged", where=path) from error
 
 
@@ -118,7 +117,7 @@ def write_run(folder: Path, model: nn.Module, info: ModelInfo) -> None:
     commit_files(
         folder,
         {
-            WEIGHTS: lambda path: save_file(weights, path, metadata),
+            WEIGHTS: lambda path: path.write_bytes(save(weights, metadata)),
             DESCRIPTION: lambda path: path.write_text(info.model_dump_json(indent=2) + "\n"),
         },
     )

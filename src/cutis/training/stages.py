@@ -56,8 +56,10 @@ class Rate:
         self._per_step: lr_scheduler.LRScheduler | None = None
         self._plateau: lr_scheduler.ReduceLROnPlateau | None = None
         if schedule.kind == "one-cycle":
+            # torch divides by the length of the rise, steps * warmup - 1
+            warmup = schedule.warmup if steps * schedule.warmup > 1 else 0.0
             self._per_step = lr_scheduler.OneCycleLR(
-                optimiser, stage.learning_rate, steps, pct_start=schedule.warmup
+                optimiser, stage.learning_rate, steps, pct_start=warmup
             )
         elif schedule.kind == "cosine":
             self._per_step = lr_scheduler.CosineAnnealingLR(optimiser, steps, schedule.minimum)

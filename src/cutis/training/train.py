@@ -1,8 +1,8 @@
 """From a recipe and a catalog to a run folder."""
 
-import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from cutis.models.checkpoint import HUB_LICENCE, load_backbone
 from cutis.models.registry import Classifier, build_classifier
 from cutis.recipes import Recipe, load_recipe
 from cutis.records import HeadInfo, ModelInfo, Part, Preprocessing, Provenance
-from cutis.storage import sha256_file, write_file
+from cutis.storage import finish_commit, sha256_file, write_file
 from cutis.taxonomy import view as taxonomy_view
 from cutis.training.curves import draw_curves
 from cutis.training.loop import Backend, History, Trainer, TrainingData, logits_of
@@ -77,19 +77,21 @@ def train(
     write_file(out / RECIPE, text)
     write_file(out / PLACE, f"{data.resolve()}\n")
     backend = Backend(plan.precision, settings)
-    log = _logger(out)
-    log.info("%s on %s, %d threads", plan.name, backend.device, torch.get_num_threads())
+    with _log_of(out) as log:
+        log.info("%s on %s, %d threads", plan.name, backend.device, torch.get_num_threads())
 
-    def after_epoch(history: History) -> None:
+        def after_epoch(history: History) -> None:
+            write_file(out / HISTORY, history_csv(history))
+            log.info("%s", history[-1])
+
+        history = Trainer(model, plan, training, backend, out / CHECKPOINT, after_epoch).fit()
+        # a run that was killed after its last checkpoint has not noted the last epoch yet
         write_file(out / HISTORY, history_csv(history))
-        log.info("%s", history[-1])
-
-    history = Trainer(model, plan, training, backend, out / CHECKPOINT, after_epoch).fit()
-    draw_curves(pd.DataFrame(history), out / "history.png")
-    info = _describe(plan, model, training, backend, catalog, parts, rows, weights)
-    write_run(out, model, info)
-    (out / CHECKPOINT).unlink()
-    log.info("done")
+        draw_curves(pd.DataFrame(history), out / "history.png")
+        info = _describe(plan, model, training, backend, catalog, parts, rows, weights)
+        write_run(out, model, info)
+        (out / CHECKPOINT).unlink()
+        log.info("done")
     return load_run(out)
 
 
@@ -142,7 +144,10 @@ def _recipe_as_run(recipe: Recipe, catalog: Catalog, split: Split, weights: str)
 
 def _finished(out: Path, text: str) -> bool:
     """Whether the same run has ended already; another run in the same place is an error."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if out.is_dir():
+        finish_commit(out)
+    # hidden: what a kill left behind in the middle of writing the first file
+    if not out.exists() or (out.is_dir() and all(p.name.startswith(".") for p in out.iterdir())):
         return False
     if not (out / RECIPE).is_file():
         raise InputError(
@@ -169,7 +174,8 @@ def _training_data(
     paths = [catalog.locate(stored) for stored in table["path"]]
     cache = catalog.folder / ".cache"
     pixels = decoded_pixels(paths, table["sha256"].tolist(), settings, cache)
-    labels = table["diagnosis"].map({d: i for i, d in enumerate(diagnoses)}).to_numpy(np.int64)
+    numbers = {name: number for number, name in enumerate(diagnoses)}
+    labels = np.array([numbers[name] for name in table["diagnosis"]], np.int64)
     index: NDArray[np.int64] = np.arange(len(table))
     first = len(rows[Part.TRAIN])
     return TrainingData(pixels, labels, index[:first], index[first:], diagnoses)
@@ -229,13 +235,11 @@ def _fold_into_bias(model: Classifier, prior: NDArray[np.float32]) -> None:
         bias.add_(shift[1:] - shift[:1] if model.head.sigmoid else shift)
 
 
-def _logger(out: Path) -> logging.Logger:
-    digest = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:8]
-    logger = logging.getLogger(f"cutis.run.{digest}")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    if not logger.handlers:
-        handler = logging.FileHandler(out / LOG, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        logger.addHandler(handler)
-    return logger
+@contextmanager
+def _log_of(out: Path) -> Iterator[logging.Logger]:
+    logger = logging.Logger("cutis.training", logging.INFO)
+    handler = logging.FileHandler(out / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    with closing(handler):
+        yield logger

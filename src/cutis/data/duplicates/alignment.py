@@ -46,8 +46,9 @@ def align(candidate: np.ndarray, photo_a: np.ndarray, photo_b: np.ndarray) -> Al
     None where the coarse images do not fit. The warp maximises the enhanced correlation
     coefficient (Evangelidis and Psarakis, PAMI 2008) of the local contrast images.
     """
-    image_a = photo_a["thumbnail"]
-    image_b = np.ascontiguousarray(turn(photo_b["thumbnail"], int(candidate["turn"])))
+    sides = [int(photo[name]) for photo in (photo_a, photo_b) for name in ("width", "height")]
+    image_a, image_b = (_at_most(photo["thumbnail"], min(sides)) for photo in (photo_a, photo_b))
+    image_b = np.ascontiguousarray(turn(image_b, int(candidate["turn"])))
     top, bottom, left, right = window_of(candidate)
     warp = np.array([[right - left, 0, left], [0, bottom - top, top]])
     coarse = (local_contrast(image_a, _COARSE_SIDE), local_contrast(image_b, _COARSE_SIDE))
@@ -58,10 +59,12 @@ def align(candidate: np.ndarray, photo_a: np.ndarray, photo_b: np.ndarray) -> Al
     _, warp = _refine(*fine, warp, _FINE_STEPS)
     # In b's frame and only there, so that both are seen at the same scale.
     moved = _moved(image_a, warp)
-    inside = (_moved(np.ones_like(image_a), warp, cv2.BORDER_CONSTANT) > 0).astype(np.float32)
-    inside = cv2.erode(inside, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    detail = [local_contrast(image, _SIDE, _DETAIL_SIGMA) for image in (moved, image_b)]
-    correlation, weights = _correlations(*detail, inside)
+    inside = _inside(warp)
+    correlation, weights = _correlations(
+        local_contrast(moved, _SIDE, _DETAIL_SIGMA),
+        local_contrast(image_b, _SIDE, _DETAIL_SIGMA),
+        inside,
+    )
     lengths = _movements(local_contrast(moved, _SIDE), fine[1], inside)
     # A block under a watermark says nothing about movement; one that fits does.
     trusted = weights * np.square(np.maximum(correlation, 0))
@@ -101,6 +104,14 @@ def explain(
     return ", ".join([*words, f"ncc {alignment.score:.2f}"])
 
 
+def _at_most(thumbnail: np.ndarray, side: int) -> np.ndarray:
+    """The thumbnail with no more detail than a photo of this side has, so that both have equal."""
+    if side >= _SIDE:
+        return thumbnail
+    small = cv2.resize(thumbnail, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR))
+
+
 def _to_pixels(warp: np.ndarray, side: int) -> np.ndarray:
     """From shares of the side to pixel indices, whose centres lie half a pixel in."""
     half = np.full(2, 0.5)
@@ -117,23 +128,30 @@ def _refine(
     image_a: np.ndarray, image_b: np.ndarray, warp: np.ndarray, steps: int
 ) -> tuple[float, np.ndarray]:
     side = len(image_a)
+    everywhere = np.ones((side, side), np.uint8)
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-4)
     try:
         fit, pixels = cv2.findTransformECC(
-            image_b, image_a, _to_pixels(warp, side), cv2.MOTION_AFFINE, stop, None, 1
+            image_b, image_a, _to_pixels(warp, side), cv2.MOTION_AFFINE, stop, everywhere, 1
         )
     except cv2.error:  # OpenCV's way to say that the photos do not fit at all
         return -1.0, warp
-    return fit, _to_shares(pixels, side)
+    return float(fit), _to_shares(np.asarray(pixels), side)
 
 
-def _moved(
-    image: np.ndarray, warp: np.ndarray, border: int = cv2.BORDER_REFLECT_101
-) -> np.ndarray:
+def _moved(image: np.ndarray, warp: np.ndarray, border: int = cv2.BORDER_REFLECT_101) -> np.ndarray:
     """Photo a, seen through the warp, in the frame of b."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = (_SIDE, _SIDE)
-    return cv2.warpAffine(image, _to_pixels(warp, _SIDE), size, flags=flags, borderMode=border)
+    moved = cv2.warpAffine(image, _to_pixels(warp, _SIDE), size, flags=flags, borderMode=border)
+    return np.asarray(moved)
+
+
+def _inside(warp: np.ndarray) -> np.ndarray:
+    """1 where a covers b, without the rim of either."""
+    covered = _moved(np.ones((_SIDE, _SIDE), np.uint8), warp, cv2.BORDER_CONSTANT)
+    inside = cv2.erode(covered, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(inside, dtype=np.float32)
 
 
 def _correlations(
@@ -164,7 +182,7 @@ def _movements(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> np.
 
     One step of Lucas and Kanade (IJCAI 1981) around the centre of each block.
     """
-    first, second = (cv2.GaussianBlur(image, (0, 0), 1.0) for image in (first, second))
+    first, second = cv2.GaussianBlur(first, (0, 0), 1.0), cv2.GaussianBlur(second, (0, 0), 1.0)
     middle = (first + second) / 2
     across = cv2.Sobel(middle, cv2.CV_32F, 1, 0, ksize=3) / 8 * inside
     down = cv2.Sobel(middle, cv2.CV_32F, 0, 1, ksize=3) / 8 * inside
@@ -172,13 +190,15 @@ def _movements(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> np.
 
     def around_centres(product: np.ndarray) -> np.ndarray:
         centres = slice(_BLOCK // 2, None, _BLOCK)
-        return cv2.GaussianBlur(product, (0, 0), _BLOCK / 2)[centres, centres].ravel()
+        smooth = cv2.GaussianBlur(product, (0, 0), _BLOCK / 2)
+        return np.asarray(smooth)[centres, centres].ravel()
 
     flat = 1e-4  # keeps the equations solvable where there is no detail
     xx, yy = around_centres(across * across) + flat, around_centres(down * down) + flat
     xy = around_centres(across * down)
     xt, yt = around_centres(across * change), around_centres(down * change)
-    return np.hypot(yy * xt - xy * yt, xx * yt - xy * xt) / (xx * yy - xy * xy) / _SIDE
+    lengths = np.hypot(yy * xt - xy * yt, xx * yt - xy * xt) / (xx * yy - xy * xy)
+    return np.asarray(lengths / _SIDE)
 
 
 def _median(values: np.ndarray, weights: np.ndarray, if_empty: float) -> float:

@@ -2,7 +2,8 @@
 
 Every photo stands in the index once, upright. It asks for its neighbours as a whole and in nine
 crops, in each turn that may bring it upright. The neighbours are then compared at 81 windows with
-longer vectors, and only the best go on. Time is near linear; memory holds two short vectors a photo.
+longer vectors, and only the best go on. Time is near linear; memory holds two short vectors
+a photo.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from cutis.data.duplicates.descriptors import (
     turn_checks,
     upright,
 )
-from cutis.data.duplicates.symmetry import AFTER, INVERSE
+from cutis.data.duplicates.symmetry import AFTER, INVERSE, TURNS
 from cutis.data.duplicates.thresholds import THRESHOLDS
 
 CHUNK = 1024
@@ -64,7 +65,7 @@ class CandidateIndex:
                     turns = upright(whole, 0.0).argmax(axis=1)
                     self._upright[chunk] = turns
                     # Length 127: an int8 vector's numbers then stay within int8.
-                    self._checks[chunk] = np.rint(127 * description.checking()[:, 0])
+                    self._checks[chunk] = np.rint(127 * description.checked())
                     vectors = whole[np.arange(len(chunk)), turns]
                     self._index.add(chunk, vectors, threads=self._threads)
                 progress.update(len(asked))
@@ -101,14 +102,16 @@ class CandidateIndex:
         found["b"] = matches.keys.reshape(found.shape)
         found["turn"] = AFTER[self._upright[found["b"]], INVERSE[turns][:, None]]
         near = matches.distances.reshape(found.shape) <= 1 - THRESHOLDS.least_similarity
-        return found[near & (found["a"] != found["b"])]
+        kept: np.ndarray = found[near & (found["a"] != found["b"])]
+        return kept
 
     def _check(self, rows: np.ndarray, checking: np.ndarray, found: np.ndarray) -> np.ndarray:
         """The best candidates of each photo, one a pair, each with its best window."""
-        _, first = np.unique(found[["a", "b", "turn"]], return_index=True)
+        pairs = found["a"] * len(self._checks) + found["b"]
+        _, first = np.unique(pairs * len(TURNS) + found["turn"], return_index=True)
         found = found[first]
-        turned = turn_checks(self._checks[found["b"]].astype(np.float32) / 127, found["turn"])
-        bounds = np.searchsorted(found["a"], np.sort(rows)).tolist() + [len(found)]
+        turned = turn_checks(self._checks[found["b"]], found["turn"]).astype(np.float32) / 127
+        bounds = [*np.searchsorted(found["a"], np.sort(rows)).tolist(), len(found)]
         for photo, start, stop in zip(np.argsort(rows), bounds[:-1], bounds[1:], strict=True):
             if start < stop:
                 cosines = checking[photo] @ turned[start:stop].T

@@ -82,6 +82,10 @@ class Description:
         """(n, spans * spans, CHECK_DIMENSIONS): all windows, unturned; the whole photo first."""
         return _unit(self.cosines[..., _IN_CHECK].reshape(len(self.cosines), len(SPANS) ** 2, -1))
 
+    def checked(self) -> np.ndarray:
+        """(n, CHECK_DIMENSIONS): the whole photos alone."""
+        return _unit(self.cosines[:, _WHOLE, _WHOLE][..., _IN_CHECK])
+
     def __getitem__(self, kept: np.ndarray) -> "Description":
         return Description(self.cosines[kept], self.detail[kept])
 
@@ -96,7 +100,7 @@ def describe(thumbnails: np.ndarray) -> Description:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-9)
+    return np.asarray(vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-9))
 
 
 def _turned_checks() -> tuple[np.ndarray, np.ndarray]:
@@ -104,16 +108,16 @@ def _turned_checks() -> tuple[np.ndarray, np.ndarray]:
     place = np.zeros(_IN_CHECK.shape, dtype=np.float32)
     place[_IN_CHECK] = np.arange(1, CHECK_DIMENSIONS + 1)
     moved = np.stack([turn_cosines(place, k)[_IN_CHECK] for k in TURNS])
-    return np.abs(moved).astype(np.int64) - 1, np.sign(moved)
+    return np.abs(moved).astype(np.int64) - 1, np.sign(moved).astype(np.int8)
 
 
 _CHECK_PLACES, _CHECK_SIGNS = _turned_checks()
 
 
 def turn_checks(vectors: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """The checking vectors (m, CHECK_DIMENSIONS) of photos after the given (m,) turns."""
+    """The int8 checking vectors (m, CHECK_DIMENSIONS) of photos after the given (m,) turns."""
     moved = np.take_along_axis(vectors, _CHECK_PLACES[turns], axis=1)
-    return moved * _CHECK_SIGNS[turns]
+    return np.asarray(moved * _CHECK_SIGNS[turns])
 
 
 def upright(asking: np.ndarray, margin: float) -> np.ndarray:
@@ -124,5 +128,5 @@ def upright(asking: np.ndarray, margin: float) -> np.ndarray:
     that a photo and its mirror image agree on it; those within `margin` of the largest count too,
     since a crop or a recompression may exchange them.
     """
-    heights = asking @ _COMPASS
+    heights = np.asarray(asking @ _COMPASS)
     return heights >= heights.max(axis=-1, keepdims=True) - margin

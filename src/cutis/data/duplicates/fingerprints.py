@@ -49,4 +49,5 @@ def local_contrast(thumbnail: np.ndarray, side: int, sigma: float | None = None)
     sigma = sigma or side / 16
     detail = small - cv2.GaussianBlur(small, (0, 0), sigma)
     noise_floor = 4.0  # square of two grey levels: JPEG noise on smooth skin stays small
-    return detail / np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma) + noise_floor)
+    power = cv2.GaussianBlur(detail * detail, (0, 0), sigma)
+    return np.asarray(detail / np.sqrt(power + noise_floor))

@@ -19,8 +19,8 @@ class Thresholds:
     crop_side: float = 0.85
     upright_margin: float = 0.15
     neighbours_of_whole: int = 16
-    neighbours_of_crop: int = 8
-    least_similarity: float = 0.55
+    neighbours_of_crop: int = 6
+    least_similarity: float = 0.62
     """Cosine of the hash vectors from the index, below which a neighbour is not looked at."""
     proposals: int = 6
     """A photo brings at most this many candidates to the alignment, the most similar ones ..."""

@@ -1,0 +1,70 @@
+"""`cutis leak-cost`: what siblings of test photos in training add to the figures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from cutis.cli.extras import needs_training
+from cutis.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from cutis.studies.leak_cost_record import LeakCost
+
+
+def leak_cost(
+    recipe: Annotated[
+        str, Argument(metavar="RECIPE", help="Name of a recipe or a TOML file.", show_default=False)
+    ],
+    data: Annotated[Path, Option(metavar="CATALOG", help="A catalog with groups of photos.")],
+    settings: Annotated[
+        list[str] | None,
+        Argument(
+            metavar="KEY=VALUE…",
+            help="Values of the recipe to change, e.g. input.size=160.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, Option(help="Draws of test photos, two trainings each.")] = 5,
+    full: Annotated[
+        bool, Option("--full", help="Train the whole recipe instead of a head: hours.")
+    ] = False,
+    weights: Annotated[
+        str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")
+    ] = "imagenet",
+    out: Annotated[
+        Path | None,
+        Option(metavar="FOLDER", help="Where leak-cost.json and page.html go.", show_default=False),
+    ] = None,
+) -> "LeakCost":
+    """Train with and without siblings of the same test photos, and compare."""
+    with needs_training():
+        from cutis.studies.leak_cost import leak_cost as measure
+    return measure(
+        recipe, data, seeds=seeds, full=full, weights=weights, overrides=settings or [], out=out
+    )
+
+
+def show(cost: "LeakCost") -> int:
+    """Prints the inflation of every score, and how many photos it rests on."""
+    from cutis.studies.leak_cost_page import SCORE_NAMES, headline, points
+
+    print_table(
+        ["classifier", "test photos", "score", "with", "without", "inflation", "photos", "groups"],
+        [
+            [row.classifier, row.test_photos, SCORE_NAMES[row.score], _short(row.with_siblings),
+             _short(row.without_siblings), points(row), row.photos, row.groups]
+            for row in cost.inflations
+        ],
+    )  # fmt: skip
+    sizes = sorted({trial.training for trial in cost.trials})
+    print(
+        f"{len(cost.trials)} seeds, {cost.engine}, {' or '.join(map(str, sizes))} training photos "
+        "in both trainings of a seed; intervals of 95 % over resampled groups"
+    )
+    print(headline(cost))
+    return 0
+
+
+def _short(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""Studies: many trainings and what they teach."""

@@ -1,0 +1,92 @@
+"""One drawn collection goes the whole way once; the tests look at what came out."""
+
+import contextlib
+import io
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cutis.cli import run
+
+QUICK = ("stage.1.epochs=1", "input.size=32")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cutis = Callable[..., Done]
+
+
+@dataclass(frozen=True)
+class World:
+    """The folders of the whole way, and what each verb printed."""
+
+    photos: Path
+    catalog: Path
+    run: Path
+    report: Path
+    bundle: Path
+    done: dict[str, Done]
+
+
+def _cutis(*arguments: object) -> Done:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([str(argument) for argument in arguments])
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def cutis() -> Cutis:
+    """Runs a command line in this process."""
+    return _cutis
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Photos, catalog, split and certificate."""
+    folder = tmp_path_factory.mktemp("world")
+    names = ("photos", "catalog", "run", "report", "bundle")
+    world = World(*(folder / name for name in names), done={})
+    world.done["draw"] = _cutis("draw", world.photos, "--photos", 140)
+    world.done["import"] = _cutis("import", world.photos, "--into", world.catalog)
+    world.done["split"] = _cutis("split", world.catalog)
+    certificate = folder / "certificate.json"
+    world.done["audit"] = _cutis("audit", world.catalog, "--json", certificate)
+    return world
+
+
+@pytest.fixture(scope="session")
+def trained(drawn: World) -> World:
+    """The same with a run of one epoch."""
+    arguments = ("--data", drawn.catalog, "--out", drawn.run, "--weights", "none")
+    drawn.done["train"] = _cutis("train", "demo", *arguments, *QUICK)
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def world(trained: World) -> World:
+    """The whole way: report, bundle and predictions too."""
+    trained.done["evaluate"] = _cutis("evaluate", trained.run, "--out", trained.report)
+    trained.done["export"] = _cutis("export", trained.run, "--out", trained.bundle)
+    photos = trained.photos / "HAM10000_images_part_1"
+    table = trained.photos.parent / "predictions.csv"
+    trained.done["predict"] = _cutis("predict", photos, "--model", trained.bundle, "--out", table)
+    return trained
+
+
+@pytest.fixture
+def own_catalog(drawn: World, tmp_path: Path) -> Path:
+    """A copy of the catalog that a test may spoil; photos stay where they are."""
+    copy = tmp_path / "catalog"
+    shutil.copytree(drawn.catalog, copy)
+    return copy
