@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cutis.cli.audit import audit
+    from cutis.cli.catalog import catalog
     from cutis.cli.demo import demo
     from cutis.cli.draw import draw
     from cutis.cli.evaluate import evaluate
@@ -38,6 +39,7 @@ __all__ = [
     "Run",
     "__version__",
     "audit",
+    "catalog",
     "demo",
     "draw",
     "evaluate",
@@ -62,6 +64,7 @@ _PLACES = {
     "Recipe": "cutis.recipes:Recipe",
     "Run": "cutis.training.run:Run",
     "audit": "cutis.cli.audit:audit",
+    "catalog": "cutis.cli.catalog:catalog",
     "demo": "cutis.cli.demo:demo",
     "draw": "cutis.cli.draw:draw",
     "evaluate": "cutis.cli.evaluate:evaluate",

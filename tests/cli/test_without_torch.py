@@ -10,7 +10,7 @@ import sys
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "safetensors", "onnx", "onnxscript", "tomlkit"}:
+        if name.split(".")[0] in {"torch", "safetensors", "onnx", "onnxscript"}:
             raise ModuleNotFoundError(f"No module named '{name}'", name=name.split(".")[0])
 
 sys.meta_path.insert(0, Refuse())

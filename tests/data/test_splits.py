@@ -146,16 +146,23 @@ def test_folds(catalog: Catalog) -> None:
     rows = catalog.usable().merge(load_split(catalog).table, on="image_id")
     assert rows.groupby("lesion_id")["fold"].nunique().max() == 1
     assert rows.groupby("fold").size().between(29, 31).all()
-    test = part_rows(catalog, split, Part.TEST, fold=3)
-    validation = part_rows(catalog, split, Part.VALIDATION, fold=3)
-    train = part_rows(catalog, split, Part.TRAIN, fold=3)
+    fold_3 = load_split(catalog, "default:3")
+    test, validation, train = (
+        part_rows(catalog, fold_3, part) for part in (Part.TEST, Part.VALIDATION, Part.TRAIN)
+    )
+    assert fold_3.info.sha256 != load_split(catalog, "default:2").info.sha256
     assert set(test["image_id"]) == set(rows.loc[rows["fold"] == 3, "image_id"])
     assert set(validation["image_id"]) == set(rows.loc[rows["fold"] == 0, "image_id"])
     assert len(test) + len(validation) + len(train) == 120
     assert split.info.certificate is not None
     assert split.info.certificate.passed
-    with pytest.raises(InputError, match="a fold from 0 to 3"):
+    with pytest.raises(InputError, match="default:0 … default:3"):
         part_rows(catalog, split, Part.TEST)
+    with pytest.raises(InputError, match="has no fold '4'"):
+        load_split(catalog, "default:4")
+    make_split(catalog, name="parts")
+    with pytest.raises(InputError, match="give its name alone"):
+        load_split(catalog, "parts:0")
 
 
 def test_a_source_held_out_is_the_test_part(two_sources: Catalog) -> None:
@@ -171,6 +178,16 @@ def test_a_source_held_out_is_the_test_part(two_sources: Catalog) -> None:
     assert train / validation == pytest.approx(70 / 15, rel=0.15)
     assert split.info.certificate is not None
     assert split.info.certificate.passed
+
+
+def test_what_is_left_of_a_rare_diagnosis_goes_to_train(make_catalog: MakeCatalog) -> None:
+    rare = [
+        {"image_id": "one/rare", "source": "one", "diagnosis": "dermatofibroma"},
+        {"image_id": "two/rare", "source": "two", "diagnosis": "dermatofibroma"},
+    ]
+    split = make_split(make_catalog([*rows_of("one"), *rows_of("two"), *rare]), hold_out="two")
+    assert split.info.counts["train"]["dermatofibroma"] == 1
+    assert split.info.warnings == ("'dermatofibroma' has no photo in validation",)
 
 
 def test_sources_are_shared_out_too(two_sources: Catalog) -> None:

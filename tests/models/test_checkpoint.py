@@ -52,6 +52,11 @@ def test_unreachable_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "--weights FILE" in str(caught.value)
 
 
+def test_imagenet_weights_exist_for_the_full_width_only() -> None:
+    with pytest.raises(InputError, match="no ImageNet weights for this backbone"):
+        load_backbone(MobileNetV2(0.35), "imagenet")
+
+
 def test_timm_weights_give_timm_output(tmp_path: Path) -> None:
     timm = pytest.importorskip("timm", reason="timm is not installed")
     theirs = timm.create_model("mobilenetv2_050", pretrained=False).eval()

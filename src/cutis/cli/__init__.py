@@ -11,6 +11,7 @@ import typer
 from cutis import __version__
 from cutis.cli import (
     audit,
+    catalog,
     demo,
     draw,
     evaluate,
@@ -34,6 +35,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "import": Verb(import_photos.import_photos, import_photos.show),
+    "catalog": Verb(catalog.catalog, catalog.show),
     "split": Verb(split.split, split.show),
     "audit": Verb(audit.audit, audit.show),
     "train": Verb(train.train, train.show),
@@ -97,6 +99,9 @@ def run(arguments: Sequence[str]) -> int:
         result = command.main(
             list(arguments) or ["--help"], prog_name="cutis", standalone_mode=False
         )
+        if result == INTERRUPTED:
+            # typer takes Ctrl-C for itself and gives this code
+            raise KeyboardInterrupt
         # help and version give an exit code, verbs their result
         return result if isinstance(result, int) else VERBS[arguments[0]].show(result)
     except typer.TyperException as error:

@@ -61,7 +61,10 @@ def evaluate(
     part: Annotated[
         str, Option(metavar="train|validation|test|all", help="Part of the split, or all photos.")
     ] = "test",
-    split: Annotated[str, Option(metavar="NAME", help="Split of the catalog.")] = "default",
+    split: Annotated[
+        str | None,
+        Option(metavar="NAME", help="Split of the catalog; default: the model's, else `default`."),
+    ] = None,
     answer: Annotated[
         Answer, Option(help="`prior` puts the training frequencies of the diagnoses back.")
     ] = Answer.TRAINED,
@@ -78,9 +81,11 @@ def evaluate(
         )
     scene = _scene(data or _catalog_of(judged), split, part, judged)
     truth = scene.rows(part)
+    if judged.run is not None and part in (Part.TEST, ALL):
+        _refuse_trained_on(judged.run, truth)
     if truth.empty:
         raise InputError(
-            f"the part '{part}' of the split '{split}' holds no photo",
+            f"the part '{part}' holds no photo",
             where=scene.catalog.folder,
             fix="choose another --part or --split",
         )
@@ -91,6 +96,20 @@ def evaluate(
     return evaluate_predictions(
         predictions, truth, out, context=scene.context(source, part, judged)
     )
+
+
+def _refuse_trained_on(run: Path, truth: "pd.DataFrame") -> None:
+    from cutis.training.run import trained_on
+
+    known = truth["sha256"].isin(trained_on(run)) | truth["pixels_sha256"].isin(trained_on(run))
+    if known.any():
+        raise InputError(
+            f"the run was trained or chosen on {int(known.sum())} of these {len(truth)} photos, "
+            f"first {truth.loc[known, 'image_id'].iloc[0]}",
+            where=run,
+            expected="photos that the run has not seen",
+            fix="evaluate on the split that it was trained with, or on a catalog without them",
+        )
 
 
 def _catalog_of(judged: _Judged) -> Path:
@@ -138,8 +157,10 @@ def _run(source: Path, prior: bool) -> _Judged:
     run = load_run(source)
     if prior and run.info.log_prior is None:
         raise InputError(
-            "--answer prior does not apply: the answers hold the training frequencies already",
+            "--answer prior does not apply to this run",
             where=source,
+            expected="a run whose last stage has imbalance = 'logit_adjustment' and whose answers "
+            "leave the training frequencies out",
         )
 
     def predict(rows: "pd.DataFrame", catalog: "Catalog") -> "pd.DataFrame":
@@ -199,7 +220,7 @@ class _Scene:
         )
 
 
-def _scene(data: Path, split: str, part: str, judged: _Judged) -> _Scene:
+def _scene(data: Path, split: str | None, part: str, judged: _Judged) -> _Scene:
     from cutis.data.catalog import Catalog
     from cutis.data.splits import load_split
 
@@ -211,11 +232,13 @@ def _scene(data: Path, split: str, part: str, judged: _Judged) -> _Scene:
             expected="one of " + ", ".join(known),
             fix=nearest(part, known) or None,
         )
-    chosen = None if part == ALL else load_split(catalog, split)
     provenance = judged.info.provenance if judged.info else None
+    own = provenance is not None and catalog.sha256 == provenance.catalog_sha256
+    name = split or (provenance.split_name if provenance and own else "default")
+    chosen = None if part == ALL else load_split(catalog, name)
     if (
         provenance
-        and catalog.sha256 == provenance.catalog_sha256
+        and own
         and (chosen is None or chosen.info.sha256 != provenance.split_sha256)
     ):
         problem = (

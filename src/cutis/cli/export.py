@@ -45,6 +45,13 @@ def export(
             fix="give the catalog that the run was trained on",
         )
     parts = load_split(catalog, info.provenance.split_name)
+    if parts.info.sha256 != info.provenance.split_sha256:
+        raise InputError(
+            f"the split '{parts.name}' has been made anew since the run was trained",
+            where=catalog.folder,
+            expected=f"the split with the hash {info.provenance.split_sha256[:12]}…",
+            fix="make it again with the seed and shares of then, or train again",
+        )
 
     def photos(part: Part, count: int) -> list[Path]:
         rows = part_rows(catalog, parts, part)

@@ -35,6 +35,16 @@ def import_photos(
         str | None, Option(metavar="NAME", help="View of the taxonomy that the catalog offers.")
     ] = None,
     copy: Annotated[bool, Option("--copy", help="Copy the photos into the catalog.")] = False,
+    conflicts: Annotated[
+        str | None,
+        Option(
+            metavar="POLICY",
+            help="Where copies of a photograph contradict each other: drop, majority or "
+            "trust:SOURCE,SOURCE; keep merges nothing. By default drop with several sources, keep "
+            "with one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> "ImportSummary":
     """Bring photos with their diagnoses into a catalog; find what belongs together."""
     from cutis.data.importer import import_sources
@@ -43,7 +53,14 @@ def import_photos(
     columns = {m[1]: m[2] for text, m in matches if m and not Path(text).exists()}
     paths = [Path(text) for text, m in matches if not m or Path(text).exists()]
     return import_sources(
-        paths, into, format=format, columns=columns or None, map_file=map, view=view, copy=copy
+        paths,
+        into,
+        format=format,
+        columns=columns or None,
+        map_file=map,
+        view=view,
+        copy=copy,
+        conflicts=conflicts,
     )
 
 

@@ -21,9 +21,14 @@ from cutis.data.split_records import (
 )
 from cutis.records import LinkKind, Part
 
-__all__ = ["Certificate", "Check", "audit_split", "leak_checks", "sibling_rates"]
-
-__all__ = ["Certificate", "Check", "audit_split", "leak_checks", "sibling_rates"]
+__all__ = [
+    "Certificate",
+    "Check",
+    "audit_split",
+    "leak_checks",
+    "shared_check",
+    "sibling_rates",
+]
 
 _EXAMPLES = 20
 
@@ -65,11 +70,11 @@ def audit_split(catalog: Catalog, split: Split) -> Certificate:
 def leak_checks(rows: pd.DataFrame, links: pd.DataFrame) -> tuple[Check, ...]:
     """The checks that need only rows (a column `part` with them) and links."""
     return (
-        _shared(rows, ["sha256"], "identical files"),
-        _shared(rows, ["pixels_sha256"], "identical pixels"),
+        shared_check(rows, ["sha256"], "identical files"),
+        shared_check(rows, ["pixels_sha256"], "identical pixels"),
         _linked(rows, links, LinkKind.SAME_PHOTOGRAPH, "same photograph"),
-        _shared(rows, ["source", "lesion_id"], "lesions"),
-        _shared(rows, ["source", "patient_id"], "patients"),
+        shared_check(rows, ["source", "lesion_id"], "lesions"),
+        shared_check(rows, ["source", "patient_id"], "patients"),
     )
 
 
@@ -93,7 +98,7 @@ def sibling_rates(rows: pd.DataFrame, links: pd.DataFrame) -> tuple[float | None
     return rate, float((1 - share ** (sizes - 1)).mean())
 
 
-def _shared(rows: pd.DataFrame, columns: Sequence[str], what: str) -> Check:
+def shared_check(rows: pd.DataFrame, columns: Sequence[str], what: str) -> Check:
     """Values (hashes, ids) that stand in more than one part."""
     known = rows[rows[columns[-1]].notna()]
     if known.empty:
@@ -118,8 +123,11 @@ def _shared(rows: pd.DataFrame, columns: Sequence[str], what: str) -> Check:
 
 
 def _linked(rows: pd.DataFrame, links: pd.DataFrame, kind: LinkKind, what: str) -> Check:
-    part = rows.drop_duplicates("image_id").set_index("image_id")["part"]
     pairs = links[links["kind"] == kind.value]
+    if pairs.empty and rows["pixels_sha256"].isna().all():
+        detail = "cannot be checked: no photo has been read"
+        return Check(name=f"{what} across parts", passed=None, found=0, detail=detail)
+    part = rows.drop_duplicates("image_id").set_index("image_id")["part"]
     a, b = part.reindex(pairs["image_id_a"]), part.reindex(pairs["image_id_b"])
     apart = a.notna().to_numpy() & b.notna().to_numpy() & (a.to_numpy() != b.to_numpy())
     leaking = pairs[apart]
@@ -136,7 +144,7 @@ def _linked(rows: pd.DataFrame, links: pd.DataFrame, kind: LinkKind, what: str) 
 def _groups(catalog: Catalog, rows: pd.DataFrame) -> Check:
     groups = group_names(list(catalog.photos["image_id"]), catalog.links)
     found = rows.assign(group=groups[rows["image_id"]].to_numpy())
-    check = _shared(found, ["group"], "groups")
+    check = shared_check(found, ["group"], "groups")
     return check.model_copy(update={"detail": check.detail + " (links followed to their end)"})
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cutis.errors import PhotoError
 from cutis.preprocessing import load
 from cutis.records import Preprocessing
 from cutis.storage import clear_write_errors
@@ -29,7 +30,7 @@ def decoded_pixels(
 
     The file in the folder `cache` is keyed by the photos' content, their order, size and fit; it
     is written on first use and read afterwards, at 20,000 photos a second instead of some hundred.
-    Raises PhotoError for a photo that cannot be read.
+    Raises PhotoError for a photo that cannot be read, and before reading any where some are gone.
     """
     key = hashlib.sha256(
         "\n".join([f"{settings.size} {settings.fit}", *sha256]).encode()
@@ -37,9 +38,22 @@ def decoded_pixels(
     file = cache / f"pixels-{settings.size}-{settings.fit}-{key[:16]}.npy"
     shape = (len(paths), settings.size, settings.size, 3)
     if not file.is_file():
+        _require(paths)
         _decode_into(file, shape, paths, settings)
     pixels: NDArray[np.uint8] = np.load(file, mmap_mode="r")
     return pixels
+
+
+def _require(paths: Sequence[Path]) -> None:
+    gone = [path for path in paths if not path.is_file()]
+    if gone:
+        raise PhotoError(
+            f"{len(gone)} of {len(paths)} photos are not on disk",
+            where=gone[0] if len(gone) == 1 else f"{gone[0]} and others",
+            expected="the photos where they lay when they were imported",
+            fix="bring them back (a disk that is not mounted?), or import them again from where "
+            "they are now, in a folder of the same name",
+        )
 
 
 def _decode_into(

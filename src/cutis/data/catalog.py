@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from cutis import __version__, taxonomy
+from cutis.data.conflicts import Rule, parse_policy
+from cutis.data.merge import Merged, merge
 from cutis.errors import InputError
 from cutis.records import CATALOG_SCHEMA, FORMAT_VERSION, LINK_SCHEMA, Record
 from cutis.storage import commit_files, finish_commit, sha256_file
@@ -57,6 +59,7 @@ class CatalogOptions(Record):
 
     view: str | None = None  # a view of the taxonomy that reduces the diagnoses
     copied: bool = False  # photos lie inside the catalog
+    conflicts: str = "keep"  # the policy by which appearances of one photograph are merged
 
 
 class CatalogInfo(Record):
@@ -67,7 +70,7 @@ class CatalogInfo(Record):
     sources: tuple[SourceInfo, ...]
     counts: CatalogCounts
     options: CatalogOptions
-    sha256: str  # of rows, links and view; see `content_hash`
+    sha256: str  # of rows, links, view and policy; see `content_hash`
     files: dict[str, str]  # SHA-256 of the two tables' bytes
 
 
@@ -108,16 +111,25 @@ class Catalog:
     def usable(self, view: str | None = None) -> pd.DataFrame:
         """The rows that splits, training and evaluation work on, ordered by image_id.
 
-        Those have a readable photo and a diagnosis. A view, the catalog's own where none is given,
-        turns `diagnosis` into the view's class; photos for which it has no place are left out.
+        Those have a readable photo and a diagnosis; see `merged` for the column `appearances`.
+        A view, the catalog's own where none is given, turns `diagnosis` into the view's class;
+        photos for which it has no place are left out.
+        """
+        rows = self.merged(view).photos
+        return rows[rows["diagnosis"].notna()].reset_index(drop=True)
+
+    def merged(self, view: str | None = None) -> Merged:
+        """The readable photos with the appearances of each photograph merged, as the catalog's
+        option `conflicts` says, and the photographs on which its sources disagree.
         """
         readable = ~self.photos["flags"].map(lambda flags: UNREADABLE in flags)
-        rows = self.photos[readable & self.photos["diagnosis"].notna()]
-        name = view or self.info.options.view
-        if name is not None:
-            rows = rows.assign(diagnosis=rows["diagnosis"].map(_classes(rows["diagnosis"], name)))
-            rows = rows[rows["diagnosis"].notna()]
-        return rows.sort_values("image_id", ignore_index=True)
+        return merge(
+            self.photos[readable],
+            self.links,
+            parse_policy(self.info.options.conflicts),
+            view=view or self.info.options.view,
+            order=[source.name for source in self.info.sources],
+        )
 
 
 def write_catalog(
@@ -144,7 +156,7 @@ def write_catalog(
         sources=tuple(sources),
         counts=_counts(photos, links),
         options=options,
-        sha256=content_hash(photo_table, link_table, classes),
+        sha256=content_hash(photo_table, link_table, classes, options.conflicts),
         files={},
     )
     if _holds_already(folder, photo_table, link_table, info):
@@ -167,10 +179,13 @@ def write_catalog(
 
 
 def content_hash(
-    photos: pa.Table, links: pa.Table, classes: Mapping[str, str | None] | None
+    photos: pa.Table,
+    links: pa.Table,
+    classes: Mapping[str, str | None] | None,
+    conflicts: str = Rule.KEEP,
 ) -> str:
-    """SHA-256 over the rows as JSON lines, photos first, then links, then what the
-    view makes of the diagnoses.
+    """SHA-256 over the rows as JSON lines, photos first, then links, then what the view makes of
+    the diagnoses and, where photos are merged, the policy.
 
     Where a photo and its mask lie is left out; whether there is a mask is not.
     """
@@ -180,7 +195,8 @@ def content_hash(
         for batch in table.to_batches(max_chunksize=10_000):
             for row in batch.to_pylist():
                 digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
-    digest.update(json.dumps({"classes": classes}, sort_keys=True).encode())
+    choices = {"classes": classes} | ({} if conflicts == Rule.KEEP else {"conflicts": conflicts})
+    digest.update(json.dumps(choices, sort_keys=True).encode())
     return digest.hexdigest()
 
 

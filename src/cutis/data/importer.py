@@ -19,8 +19,10 @@ from cutis.data.catalog import (
     SourceInfo,
     write_catalog,
 )
+from cutis.data.conflicts import Rule, check_trusted, parse_policy
 from cutis.data.labels import Labels, map_labels
 from cutis.data.links import link_photos
+from cutis.data.merge import LEFT_OUT
 from cutis.data.scan import Scan, scan_photos
 from cutis.data.sources import SourceTable, read_source
 from cutis.data.sources.base import counted
@@ -69,6 +71,7 @@ def import_sources(
     map_file: Path | None = None,
     view: str | None = None,
     copy: bool = False,
+    conflicts: str | None = None,
 ) -> ImportSummary:
     """Reads collections of photos into a catalog, new or existing.
 
@@ -81,6 +84,9 @@ def import_sources(
         map_file: a table from source labels to diagnoses that goes before the taxonomy.
         view: reduces the diagnoses that splits and training see; None keeps the catalog's.
         copy: photos and masks are copied into the catalog instead of staying where they are.
+        conflicts: the policy by which splits and training see one row a photograph (see
+            docs/verbs/catalog.md); None keeps the catalog's, which is "keep" with one source and
+            "drop" with several.
 
     Nothing is written before all labels are known. Importing again changes no file when nothing
     has changed; after an interruption the old catalog stands and the photos already read are not
@@ -90,9 +96,11 @@ def import_sources(
     if not sources:
         raise InputError("there is nothing to import", expected="one source or more")
     old = _open_target(into)
-    options = _options(old, view, copy)
     read = _read_sources(sources, format, columns or {}, map_file)
     _check_names(read, old)
+    infos = {info.name: info for info in (old.info.sources if old else ())}
+    infos |= {source.name: source.info() for source in read}
+    options = _options(old, view, copy, _policy(old, conflicts, infos))
     rows = [_source_rows(source) for source in read]
     if copy:
         rows = [_copy_photos(table, into) for table in rows]
@@ -101,8 +109,6 @@ def import_sources(
     photos = pd.concat([*kept, *rows], ignore_index=True).sort_values("image_id", ignore_index=True)
     scans = scan_photos([into / path for path in photos["path"]], into)
     photos = _with_scans(photos, scans)
-    infos = {info.name: info for info in (old.info.sources if old else ())}
-    infos |= {source.name: source.info() for source in read}
     warnings = [f"{s.name}: {note}" for s in read for note in (*s.table.warnings, *s.labels.notes)]
     broken = [
         f"{image_id} ({scan.problem})"
@@ -118,7 +124,8 @@ def import_sources(
         options=options,
     )
     changed = old is None or old.info != catalog.info
-    return ImportSummary(catalog, changed, tuple([*warnings, note] if note else warnings))
+    notes = [*warnings, note, _merge_note(catalog)]
+    return ImportSummary(catalog, changed, tuple(note for note in notes if note))
 
 
 def source_name(source: Path) -> str:
@@ -148,13 +155,41 @@ def _open_target(into: Path) -> Catalog | None:
     return None
 
 
-def _options(old: Catalog | None, view: str | None, copy: bool) -> CatalogOptions:
+def _options(old: Catalog | None, view: str | None, copy: bool, conflicts: str) -> CatalogOptions:
     before = old.info.options if old is not None else CatalogOptions()
     if view is not None:
         taxonomy.view(view)
         if view.endswith(".toml"):
             view = str(Path(view).resolve())
-    return CatalogOptions(view=view or before.view, copied=copy or before.copied)
+    return CatalogOptions(
+        view=view or before.view, copied=copy or before.copied, conflicts=conflicts
+    )
+
+
+def _policy(old: Catalog | None, chosen: str | None, sources: Mapping[str, SourceInfo]) -> str:
+    """The policy asked for, or the catalog's; a second source ends the "keep" of a single one."""
+    before = old.info.options.conflicts if old is not None else str(Rule.KEEP)
+    single = old is None or len(old.info.sources) == 1
+    if chosen is None and before == Rule.KEEP and single and len(sources) > 1:
+        chosen = Rule.DROP
+    policy = parse_policy(chosen or before)
+    check_trusted(policy, sources)
+    return str(policy)
+
+
+def _merge_note(catalog: Catalog) -> str:
+    """What merging makes of the rows; empty where nothing is merged."""
+    policy = catalog.info.options.conflicts
+    if policy == Rule.KEEP:
+        return ""
+    merged = catalog.merged()
+    left_out = int((merged.disagreements["decision"] == LEFT_OUT).sum())
+    appearances = int(merged.photos["appearances"].map(len).sum())
+    return (
+        f"{appearances} readable photos are appearances of {len(merged.photos)} photographs; "
+        f"{left_out} of these have contradicting diagnoses and are left out "
+        f"(--conflicts {policy}; 'cutis catalog conflicts {catalog.folder}' lists them)"
+    )
 
 
 def _read_sources(

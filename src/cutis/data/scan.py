@@ -111,7 +111,9 @@ def _open_cache(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _look_up(cache: sqlite3.Connection, path: Path) -> Scan | None:
     row = cache.execute("select * from scan where path = ?", [os.fspath(path)]).fetchone()
-    if row is None or tuple(row[1:3]) != _state(path):
+    state = _state(path)
+    # Photos whose disk is away keep what was read of them.
+    if row is None or (state is not None and state != tuple(row[1:3])):
         return None
     return Scan(*row[3:])
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from cutis.data.audit import audit_split
 from cutis.data.catalog import Catalog
+from cutis.data.merge import appears_in
 from cutis.data.partition import deal, group_names
 from cutis.data.split_records import Split, SplitInfo, count_groups, count_parts, split_hash
 from cutis.errors import InputError, nearest
@@ -58,7 +59,7 @@ def make_split(
         folds: K folds instead of parts.
         hold_out: a source whose photos, and no others, are the test part. Train and validation
             share the rest; photos of other sources in a group with one of its photos are in no
-            part.
+            part, and a diagnosis with a single group left goes to train.
         unsafe_by_image: ignores groups, to show what a leak does; the split is marked unsafe.
 
     Making the same split again changes no file. Raises InputError for options that contradict
@@ -77,7 +78,8 @@ def make_split(
     open_rows = _hold_out(table, rows, hold_out)
     dealt = rows[open_rows].assign(group=rows["image_id"]) if unsafe_by_image else rows[open_rows]
     sizes = _sizes(shares, folds, hold_out)
-    _check_groups(dealt, len(sizes), catalog)
+    if hold_out is None:
+        _check_groups(dealt, len(sizes), catalog)
     part = deal(dealt, list(sizes.values()), seed)
     if folds is None:
         table.loc[open_rows, "part"] = np.array(list(sizes), dtype=object)[part]
@@ -101,10 +103,14 @@ def make_split(
 def load_split(catalog: Catalog, name: str = "default") -> Split:
     """Opens a split of a catalog.
 
+    For a split with K folds, `NAME:k` gives three parts: fold k is the test part, the next one
+    validation, the others train.
+
     Raises InputError when there is none of this name, it was written by a later version, or its
     table no longer has the hash that split.json states. A split of an older state of the catalog
     opens, so that it can be audited; `part_rows` refuses it.
     """
+    name, _, fold = name.partition(":")
     folder = catalog.folder / "splits" / name
     finish_commit(folder) if folder.is_dir() else None
     if not (folder / "split.json").is_file():
@@ -123,7 +129,29 @@ def load_split(catalog: Catalog, name: str = "default") -> Split:
     table["fold"] = table["fold"].astype("Int16")
     if split_hash(table, info.unsafe) != info.sha256:
         raise _damaged(folder)
-    return Split(name, table, info)
+    split = Split(name, table, info)
+    return _with_parts(split, fold) if fold else split
+
+
+def _with_parts(split: Split, fold: str) -> Split:
+    folds = split.info.folds
+    if folds is None or fold not in map(str, range(folds)):
+        raise InputError(
+            f"the split '{split.name}' has no fold '{fold}'",
+            expected="parts, so give its name alone" if folds is None else _fold_names(split),
+        )
+    test = int(fold)
+    parts = {test: Part.TEST.value, (test + 1) % folds: Part.VALIDATION.value}
+    part = [parts.get(number, Part.TRAIN.value) for number in split.table["fold"]]
+    table = split.table.assign(part=part, fold=pd.array([pd.NA] * len(part), "Int16"))
+    info = split.info.model_copy(
+        update={"folds": None, "sha256": split_hash(table, split.info.unsafe)}
+    )
+    return Split(f"{split.name}:{fold}", table, info)
+
+
+def _fold_names(split: Split) -> str:
+    return f"one of {split.name}:0 … {split.name}:{(split.info.folds or 1) - 1}"
 
 
 def split_names(catalog: Catalog) -> list[str]:
@@ -137,13 +165,11 @@ def part_rows(
     part: Part,
     *,
     view: str | None = None,
-    fold: int | None = None,
 ) -> pd.DataFrame:
     """The catalog's usable rows that stand in a part, ordered by image_id, with their `group`.
 
-    `view` reduces the diagnoses as in `Catalog.usable`. With folds, `fold` is the one that is the
-    test part; the next one is validation and the others train. Raises InputError when the
-    catalog has changed since it was split.
+    `view` reduces the diagnoses as in `Catalog.usable`. Raises InputError when the catalog has
+    changed since it was split, and for a split with folds of which none is chosen.
     """
     if split.info.catalog_sha256 != catalog.sha256:
         raise InputError(
@@ -152,8 +178,11 @@ def part_rows(
             expected=f"a catalog with the content hash {split.info.catalog_sha256[:12]}…",
             fix=f"split it again: cutis split {catalog.folder} --name {split.name}",
         )
-    chosen = _in_part(split, part, fold)
-    groups = split.table.loc[chosen, ["image_id", "group"]]
+    if split.info.folds is not None:
+        raise InputError(
+            f"the split '{split.name}' has folds, and none is chosen", expected=_fold_names(split)
+        )
+    groups = split.table.loc[split.table["part"] == part.value, ["image_id", "group"]]
     return catalog.usable(view).merge(groups, on="image_id", validate="one_to_one")
 
 
@@ -221,7 +250,7 @@ def _hold_out(table: pd.DataFrame, rows: pd.DataFrame, source: str | None) -> "p
     """Puts the source's photos into the test part; returns which rows are still to be dealt."""
     if source is None:
         return pd.Series(True, index=rows.index)
-    held = rows["source"] == source
+    held = appears_in(rows, source)
     table.loc[held, "part"] = Part.TEST.value
     return ~rows["group"].isin(rows.loc[held, "group"])
 
@@ -301,22 +330,6 @@ def _write(folder: Path, split: Split) -> None:
     )
 
 
-def _in_part(split: Split, part: Part, fold: int | None) -> "pd.Series[bool]":
-    folds = split.info.folds
-    if folds is None:
-        if fold is not None:
-            raise InputError(f"the split '{split.name}' has parts, not folds")
-        return split.table["part"] == part.value
-    if fold is None or not 0 <= fold < folds:
-        raise InputError(
-            f"the split '{split.name}' has folds", expected=f"a fold from 0 to {folds - 1}"
-        )
-    test, validation = fold, (fold + 1) % folds
-    if part is Part.TRAIN:
-        return ~split.table["fold"].isin([test, validation])
-    return split.table["fold"] == (test if part is Part.TEST else validation)
-
-
 def _read_info(path: Path) -> SplitInfo:
     try:
         content = json.loads(path.read_bytes())
@@ -341,7 +354,7 @@ def _damaged(folder: Path) -> InputError:
 
 
 def _uses_file(catalog: Catalog, split: Split) -> Path:
-    return catalog.folder / "splits" / split.name / "uses.json"
+    return catalog.folder / "splits" / split.name.partition(":")[0] / "uses.json"
 
 
 def _read_uses(path: Path) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cutis.errors import InputError, MissingDependencyError, nearest
+from cutis.models.mobilenet_v2 import MobileNetV2
 
 HUB_REPOSITORY = "timm/mobilenetv2_100.ra_in1k"
 HUB_LICENCE = "Apache-2.0"
@@ -24,6 +25,12 @@ def load_backbone(backbone: nn.Module, weights: str) -> None:
     """
     if weights == "none":
         return
+    if weights == "imagenet" and not _is_hub_network(backbone):
+        raise InputError(
+            "there are no ImageNet weights for this backbone",
+            expected="the backbone mobilenet_v2, or a file of weights",
+            fix="give --weights none to start from random weights, or --weights FILE",
+        )
     path = _download() if weights == "imagenet" else Path(weights)
     state = {
         name: value
@@ -44,6 +51,10 @@ def load_backbone(backbone: nn.Module, weights: str) -> None:
             fix="choose the right file, another backbone, or --weights none",
         )
     backbone.load_state_dict({name: state[name] for name in expected})
+
+
+def _is_hub_network(backbone: nn.Module) -> bool:
+    return isinstance(backbone, MobileNetV2) and backbone.width == 1.0
 
 
 def _read(path: Path) -> dict[str, Tensor]:

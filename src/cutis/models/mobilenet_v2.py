@@ -54,6 +54,7 @@ class MobileNetV2(Backbone):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        self.width = width
         channels = _rounded(32 * width)
         self.channels = _rounded(1280 * max(1.0, width))
         blocks: list[nn.Module] = [_conv(3, channels, kernel=3, stride=2)]

@@ -25,7 +25,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Judged:
     """The test photos of one seed and the answers of both trainings, by classifier."""
 
     photos: pd.DataFrame  # image_id, group, truth (index of the diagnosis), has_sibling
@@ -34,7 +34,7 @@ class Tested:
 
 
 def inflations(
-    tested: Sequence[Tested], classes: int, settings: Resampling
+    judged: Sequence[Judged], classes: int, settings: Resampling
 ) -> tuple[Inflation, ...]:
     """All scores of all classifiers, on all test photos and on those with and without siblings.
 
@@ -45,14 +45,14 @@ def inflations(
     several seeds tested is not mistaken for several groups.
     """
     found: list[Inflation] = []
-    for classifier in tested[0].with_siblings:
+    for classifier in judged[0].with_siblings:
         chosen: tuple[tuple[TestPhotos, list[NDArray[np.bool_]]], ...] = (
-            ("all", [np.ones(len(t.photos), bool) for t in tested]),
-            ("with siblings", [t.photos["has_sibling"].to_numpy() for t in tested]),
-            ("without siblings", [~t.photos["has_sibling"].to_numpy() for t in tested]),
+            ("all", [np.ones(len(t.photos), bool) for t in judged]),
+            ("with siblings", [t.photos["has_sibling"].to_numpy() for t in judged]),
+            ("without siblings", [~t.photos["has_sibling"].to_numpy() for t in judged]),
         )
         for name, masks in chosen:
-            pairs = [_pair(t, classifier, mask) for t, mask in zip(tested, masks, strict=True)]
+            pairs = [_pair(t, classifier, mask) for t, mask in zip(judged, masks, strict=True)]
             pairs = [pair for pair in pairs if len(pair.truth)]
             if pairs:
                 found += _of_photos(pairs, classifier, name, classes, settings)
@@ -68,13 +68,13 @@ class _Pair:
     answers: tuple[Answers, Answers]  # with siblings, without
 
 
-def _pair(tested: Tested, classifier: str, mask: NDArray[np.bool_]) -> _Pair:
+def _pair(judged: Judged, classifier: str, mask: NDArray[np.bool_]) -> _Pair:
     def masked(answers: Answers) -> Answers:
         scores = answers.probabilities
         return Answers(answers.predicted[mask], None if scores is None else scores[mask])
 
-    both = (tested.with_siblings[classifier], tested.without_siblings[classifier])
-    photos = tested.photos[mask]
+    both = (judged.with_siblings[classifier], judged.without_siblings[classifier])
+    photos = judged.photos[mask]
     return _Pair(photos, photos["truth"].to_numpy(np.intp), (masked(both[0]), masked(both[1])))
 
 

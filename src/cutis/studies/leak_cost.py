@@ -24,7 +24,7 @@ from cutis.metrics.bootstrap import Resampling
 from cutis.recipes import Recipe, load_recipe
 from cutis.storage import sha256_file, staged_folder
 from cutis.studies.engines import frozen_engine, full_engine
-from cutis.studies.inflation import Tested, inflations
+from cutis.studies.inflation import Judged, inflations
 from cutis.studies.leak_cost_page import write_page
 from cutis.studies.leak_cost_record import LeakCost, TrialCounts
 from cutis.studies.siblings import (
@@ -83,13 +83,13 @@ def _measured(recipe: Recipe, data: Path, seeds: int, full: bool, weights: str) 
     counts = tuple(_counts(trial, rows, diagnoses) for trial in trials)
     make_engine = full_engine if full else frozen_engine
     train = make_engine(recipe, catalog, rows, labels, diagnoses, weights)
-    tested = []
+    judged = []
     for trial in tqdm(trials, desc="trainings", unit="seed", disable=None):
         photos = rows.iloc[trial.test][["image_id", "group"]].assign(
             truth=labels[trial.test], has_sibling=trial.has_sibling
         )
         leaky, clean = train(trial, trial.with_siblings), train(trial, trial.without_siblings)
-        tested.append(Tested(photos, leaky, clean))
+        judged.append(Judged(photos, leaky, clean))
     resampling = Resampling()
     return LeakCost(
         cutis_version=__version__,
@@ -103,7 +103,7 @@ def _measured(recipe: Recipe, data: Path, seeds: int, full: bool, weights: str) 
         validation_share=VALIDATION_SHARE,
         resamples=resampling.resamples,
         trials=counts,
-        inflations=inflations(tested, len(diagnoses), resampling),
+        inflations=inflations(judged, len(diagnoses), resampling),
     )
 
 

@@ -24,6 +24,10 @@ PLACE = "catalog.txt"
 """Where the catalog lay at training; verbs that need it look there when it is not given."""
 
 
+SEEN = "trained-on.txt"
+"""SHA-256 of files and pixels of the photos that trained and validated, a line each."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run."""
@@ -113,7 +117,8 @@ def read_model_info(path: Path) -> ModelInfo:
 def write_run(folder: Path, model: nn.Module, info: ModelInfo) -> None:
     """Adds the weights and the description, which make the run a finished one."""
     weights = cast_float32(model.state_dict())
-    metadata = {"diagnoses": " ".join(info.diagnoses), "licence": info.licence}
+    # one key only: safetensors writes several in any order, and equal runs shall be equal files
+    metadata = {DESCRIPTION: info.model_dump_json()}
     commit_files(
         folder,
         {
@@ -121,6 +126,12 @@ def write_run(folder: Path, model: nn.Module, info: ModelInfo) -> None:
             DESCRIPTION: lambda path: path.write_text(info.model_dump_json(indent=2) + "\n"),
         },
     )
+
+
+def trained_on(run: Path) -> set[str]:
+    """SHA-256 of the files, and of the pixels, of all photos that trained or validated a run."""
+    path = run / SEEN
+    return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
 
 
 def history_csv(history: list[dict[str, float | int | str]]) -> str:

@@ -30,12 +30,13 @@ from cutis.training.run import (
     HISTORY,
     PLACE,
     RECIPE,
+    SEEN,
     Run,
     history_csv,
     load_run,
     write_run,
 )
-from cutis.training.stages import batch_norm_momentum, log_prior
+from cutis.training.stages import apply_trainable, batch_norm_momentum, log_prior
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.txt"
@@ -73,9 +74,12 @@ def train(
     model = build_classifier(plan.model.backbone, len(diagnoses), **_head(plan).model_dump())
     load_backbone(model.backbone, weights)
     batch_norm_momentum(model.modules(), plan.batch_norm_momentum)
+    for stage in plan.stage:
+        apply_trainable(model, stage)  # refused here, before anything is written
     training = _training_data(catalog, rows, diagnoses, settings)
     write_file(out / RECIPE, text)
     write_file(out / PLACE, f"{data.resolve()}\n")
+    write_file(out / SEEN, _seen(rows))
     backend = Backend(plan.precision, settings)
     with _log_of(out) as log:
         log.info("%s on %s, %d threads", plan.name, backend.device, torch.get_num_threads())
@@ -93,6 +97,12 @@ def train(
         (out / CHECKPOINT).unlink()
         log.info("done")
     return load_run(out)
+
+
+def _seen(rows: dict[Part, pd.DataFrame]) -> str:
+    hashes = [rows[part][column] for part in (Part.TRAIN, Part.VALIDATION)
+              for column in ("sha256", "pixels_sha256")]  # fmt: skip
+    return "\n".join(sorted(set(pd.concat(hashes).dropna()))) + "\n"
 
 
 def preprocessing_of(recipe: Recipe) -> Preprocessing:
@@ -155,7 +165,8 @@ def _finished(out: Path, text: str) -> bool:
             where=out,
             fix="choose another --out",
         )
-    if (out / RECIPE).read_text(encoding="utf-8") != text:
+    begun = (out / CHECKPOINT).is_file() or (out / DESCRIPTION).is_file()
+    if begun and (out / RECIPE).read_text(encoding="utf-8") != text:
         raise InputError(
             "the output folder holds a run of another recipe, catalog, split or start weights",
             where=out / RECIPE,

@@ -64,9 +64,10 @@ def test_copy_is_found_among_others_and_its_change_is_named(change, draw, link):
     assert 0.4 <= links["score"][0] <= 1
 
 
+@pytest.mark.parametrize("change", [lambda p: p, _crop(0.1, 0.9)])
 @pytest.mark.parametrize("copy_first", [True, False])
-def test_reason_names_what_was_done_to_the_second(copy_first, draw, link):
-    photos = [np.ascontiguousarray(np.rot90(draw(0), -1)), draw(0)]
+def test_reason_names_what_was_done_to_the_second(copy_first, change, draw, link):
+    photos = [np.ascontiguousarray(np.rot90(change(draw(0)), -1)), draw(0)]
     links = link(photos if copy_first else photos[::-1])
     assert ("by 270" if copy_first else "by 90") in links["reason"][0]
 
@@ -104,15 +105,15 @@ def test_many_photos_of_one_background_make_few_links(link):
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:120, 0:160]
     background = 150 + 40 * np.exp(-((x - 80) ** 2 + (y - 60) ** 2) / 3000)[..., None]
-    photos = [background + rng.normal(0, 4, (120, 160, 3)) for _ in range(150)]
-    assert len(link([photo.astype(np.uint8) for photo in photos])) < 150
+    photos = [background + rng.normal(0, 4, (120, 160, 3)) for _ in range(60)]
+    assert len(link([photo.astype(np.uint8) for photo in photos])) < 60
 
 
 def test_copies_of_one_photo_hang_together_without_all_pairs(draw, link):
-    """Sixty recompressions of one photo: one component, and links grow with n, not with n^2."""
+    """Thirty recompressions of one photo: one component, and links grow with n, not with n^2."""
     photo = draw(3)
     copies = []
-    for quality in range(40, 100):
+    for quality in range(70, 100):
         coded = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         copies.append(cv2.imdecode(coded, cv2.IMREAD_COLOR))
     links = link(copies)
@@ -121,5 +122,5 @@ def test_copies_of_one_photo_hang_together_without_all_pairs(draw, link):
         touching = links[links["image_id_a"].isin(reached) | links["image_id_b"].isin(reached)]
         found = reached | set(touching["image_id_a"]) | set(touching["image_id_b"])
         grows, reached = found != reached, found
-    assert len(reached) == 60
-    assert len(links) <= 60 * 16
+    assert len(reached) == 30
+    assert len(links) <= 30 * 16

@@ -87,21 +87,25 @@ def is_same_photograph(alignment: Alignment) -> bool:
 
 
 def explain(
-    candidate: np.ndarray, alignment: Alignment, photo_a: np.ndarray, photo_b: np.ndarray
+    candidate: np.ndarray,
+    alignment: Alignment,
+    photo_a: np.ndarray,
+    photo_b: np.ndarray,
+    *,
+    b_is_second: bool = True,
 ) -> str:
-    """What was done to the photo, as far as the alignment shows it, and how well it fits."""
-    words = []
-    name = NAMES[int(INVERSE[candidate["turn"]])]
-    if name:
-        words.append(name)
+    """What was done to the second photo, as far as the alignment shows it, and how well it fits."""
+    turned = int(candidate["turn"])
+    words = [NAMES[int(INVERSE[turned]) if b_is_second else turned]]
     scales = np.diag(alignment.warp)
     kept = min(*scales, *(1 / scales))
     if kept < 0.97:
         words.append(f"cropped to {100 * kept:.0f} %")
-    size_a, size_b = (f"{photo['width']}x{photo['height']}" for photo in (photo_a, photo_b))
-    if size_a != size_b:
-        words.append(f"sizes {size_a} and {size_b}")
-    return ", ".join([*words, f"ncc {alignment.score:.2f}"])
+    sizes = [f"{photo['width']}x{photo['height']}" for photo in (photo_a, photo_b)]
+    if sizes[0] != sizes[1]:
+        first, second = sizes if b_is_second else reversed(sizes)
+        words.append(f"sizes {first} and {second}")
+    return ", ".join([*filter(None, words), f"ncc {alignment.score:.2f}"])
 
 
 def _at_most(thumbnail: np.ndarray, side: int) -> np.ndarray:

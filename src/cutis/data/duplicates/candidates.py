@@ -122,8 +122,9 @@ class CandidateIndex:
         found = found[np.lexsort((-found["similarity"], found["a"]))]
         rank = np.arange(len(found)) - np.searchsorted(found["a"], found["a"])
         similarity = found["similarity"]
-        best = (rank < THRESHOLDS.proposals) & (similarity >= THRESHOLDS.least_checked_similarity)
-        return found[best | (similarity >= THRESHOLDS.sure_similarity)]
+        sure = similarity >= THRESHOLDS.sure_similarity
+        most = np.where(sure, THRESHOLDS.sure_proposals, THRESHOLDS.proposals)
+        return found[(rank < most) & (similarity >= THRESHOLDS.least_checked_similarity)]
 
 
 def _first_of_each(*columns: np.ndarray) -> np.ndarray:

@@ -128,5 +128,6 @@ def upright(asking: np.ndarray, margin: float) -> np.ndarray:
     that a photo and its mirror image agree on it; those within `margin` of the largest count too,
     since a crop or a recompression may exchange them.
     """
-    heights = np.asarray(asking @ _COMPASS)
-    return heights >= heights.max(axis=-1, keepdims=True) - margin
+    heights: np.ndarray = asking @ _COMPASS
+    within: np.ndarray = heights >= heights.max(axis=-1, keepdims=True) - margin
+    return within

@@ -88,13 +88,14 @@ def _same_photographs(
     with tqdm(total=len(rows), desc="comparing", unit="photo", disable=None) as progress:
         for asked, candidates in index.candidates(rows):
             for candidate in candidates:
-                records = fingerprints[candidate["a"]], fingerprints[candidate["b"]]
-                alignment = align(candidate, *records)
-                if alignment is None or not is_same_photograph(alignment):
+                a, b = candidate["a"], candidate["b"]
+                pair = (ids[a], ids[b]) if ids[a] < ids[b] else (ids[b], ids[a])
+                if pair in links:
                     continue
-                pair = tuple(sorted((ids[candidate["a"]], ids[candidate["b"]])))
-                if pair not in links or links[pair][3] < alignment.score:
-                    reason = explain(candidate, alignment, *records)
+                alignment = align(candidate, fingerprints[a], fingerprints[b])
+                if alignment is not None and is_same_photograph(alignment):
+                    photos = fingerprints[a], fingerprints[b]
+                    reason = explain(candidate, alignment, *photos, b_is_second=pair[0] == ids[a])
                     links[pair] = (*pair, LinkKind.SAME_PHOTOGRAPH, alignment.score, reason)
             progress.update(asked)
     return list(links.values())

@@ -25,7 +25,9 @@ class Thresholds:
     proposals: int = 6
     """A photo brings at most this many candidates to the alignment, the most similar ones ..."""
     sure_similarity: float = 0.90
-    """... and beside them all whose checking vectors have at least this cosine ..."""
+    """... or, where they have at least this cosine ..."""
+    sure_proposals: int = 16
+    """... this many, since there may be many copies of one photo ..."""
     least_checked_similarity: float = 0.70
     """... and none below this one."""
 

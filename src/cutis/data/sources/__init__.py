@@ -1,7 +1,11 @@
 """A reader for each published layout, and the choice of the one that fits a folder."""
 
+import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from cutis.data.sources.base import SOURCE_COLUMNS, Reader, SourceTable
 from cutis.data.sources.folders import FOLDERS
@@ -10,6 +14,7 @@ from cutis.data.sources.isic import ISIC2017, ISIC_ONE_HOT
 from cutis.data.sources.ph2 import PH2
 from cutis.data.sources.table import TABLE
 from cutis.errors import InputError, nearest
+from cutis.records import Record
 
 READERS: tuple[Reader, ...] = (TABLE, HAM10000, ISIC2017, ISIC_ONE_HOT, PH2, FOLDERS)
 """In the order in which a folder is tried: the specific layouts before the general ones."""
@@ -39,7 +44,30 @@ def read_source(
             where=source,
             fix="add --format table",
         )
-    return reader.read(source.resolve(), columns or {})
+    return _with_note(reader.read(source.resolve(), columns or {}))
+
+
+class _Note(Record):
+    """`source.toml` beside the photos, written by whoever holds them."""
+
+    licence: str | None = None
+    citation: str | None = None
+
+
+def _with_note(table: SourceTable) -> SourceTable:
+    """The table with the licence and citation of its `source.toml`, which go first."""
+    path = table.root / "source.toml"
+    if not path.is_file():
+        return table
+    try:
+        note = _Note.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise InputError(
+            "the note about the source cannot be read",
+            where=path,
+            expected='licence = "…" and citation = "…", either may be missing',
+        ) from error
+    return replace(table, licence=note.licence, citation=note.citation)
 
 
 def _by_name(format: str) -> Reader:

@@ -50,9 +50,15 @@ def generate(out: Path, spec: SyntheticSpec = _DEFAULT, layout: LayoutName = "ha
             _write(folder / form.photo(row, number / len(rows)), content)
             if form.mask:
                 _write(folder / form.mask(row), _png(mask))
-        for name, text in {**form.tables(rows), **truth_tables(rows)}.items():
+        tables = {**form.tables(rows), **truth_tables(rows), "source.toml": _NOTE}
+        for name, text in tables.items():
             _write(folder / name, text.encode())
     return out
+
+
+_NOTE = """licence = "CC0-1.0: drawn by a program, nobody's skin"
+citation = "Cutis, generated lesion photographs"
+"""
 
 
 def draw_collection(

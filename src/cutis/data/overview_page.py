@@ -1,0 +1,161 @@
+"""The overview of a catalog as a page, with a contact sheet by diagnosis."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from cutis import html, taxonomy
+from cutis.data.catalog import Catalog
+from cutis.data.overview import Absent, Overview
+from cutis.errors import PhotoError
+from cutis.preprocessing import decode
+from cutis.storage import write_file
+
+SHOWN = 12
+"""Photos of one diagnosis on the contact sheet."""
+
+_MOST_TILES = 1200
+_MOST_DISAGREEMENTS = 60
+_SIDE = 120  # pixels
+
+
+def write_page(overview: Overview, path: Path) -> None:
+    """Writes one self-contained HTML file."""
+    folder = overview.catalog.folder
+    title = f"Catalog {folder.resolve().name}"
+    body = [
+        html.element("h1", title),
+        html.paragraph(headline(overview)),
+        html.notice(),
+        *(html.banner(absent_sentence(one), kind="warn") for one in overview.absent),
+        _sources(overview),
+        html.section("Diagnoses", _by_source(overview.diagnoses, "diagnosis")),
+        *(
+            html.section(name.replace("_", " ").capitalize(), _by_source(table, name))
+            for name, table in overview.counts.items()
+        ),
+        _missing(overview.missing),
+        _links(overview),
+        _disagreements(overview.disagreements),
+        _contact_sheet(overview.catalog, overview.usable),
+    ]
+    write_file(path, html.page(title, *body))
+
+
+def headline(overview: Overview) -> str:
+    """The catalog in one sentence."""
+    info = overview.catalog.info
+    view = f", in the view {overview.view}" if overview.view else ""
+    return (
+        f"{info.counts.photos} photos of {len(info.sources)} sources, "
+        f"{info.counts.unreadable} unreadable, {info.counts.undiagnosed} without a diagnosis; "
+        f"{overview.photographs} photographs after merging by '{info.options.conflicts}', "
+        f"{len(overview.usable)} of them usable{view}."
+    )
+
+
+def absent_sentence(absent: Absent) -> str:
+    """Which photos of a source are gone."""
+    return (
+        f"{absent.missing} of {absent.photos} photos of the source '{absent.source}' are not on "
+        f"disk any more; it lay at {absent.root}."
+    )
+
+
+def _sources(overview: Overview) -> Markup:
+    rows = [
+        (
+            info.name,
+            info.format,
+            info.licence or "not known",
+            *(int(number) for number in overview.sources.loc[info.name]),
+        )
+        for info in overview.catalog.info.sources
+    ]
+    head = ["source", "format", "licence", *overview.sources.columns]
+    note = "Usable: readable, with a diagnosis, and kept as the appearance of its photograph."
+    return html.section("Sources", html.table(head, rows, caption=note, text_columns=3))
+
+
+def _by_source(table: pd.DataFrame, name: str) -> Markup:
+    rows = [(str(value), *(int(n) for n in row)) for value, row in zip(
+        table.index, table.to_numpy(), strict=True
+    )]  # fmt: skip
+    return html.table([name, *table.columns], rows)
+
+
+def _missing(missing: pd.DataFrame) -> Markup:
+    rows = [
+        (str(name), *(f"{100 * share:.0f} %" for share in shares))
+        for name, shares in zip(missing.index, missing.to_numpy(), strict=True)
+    ]
+    table = html.table(["column", *missing.columns], rows)
+    return html.section("What is not known", html.paragraph("Share of photos by source."), table)
+
+
+def _links(overview: Overview) -> Markup:
+    rows = [(kind.replace("_", " "), pairs) for kind, pairs in overview.links.items()]
+    return html.section("Links", html.table(["kind", "pairs"], rows))
+
+
+def _disagreements(counted: pd.DataFrame) -> Markup:
+    if counted.empty:
+        text = html.paragraph("All appearances of a photograph have the same diagnosis.")
+        return html.section("Disagreements", text)
+    shown = counted.head(_MOST_DISAGREEMENTS)
+    rows = [tuple(row) for row in shown.itertuples(index=False)]
+    rest = len(counted) - len(shown)
+    note = f"{rest} rarer kinds are not shown." if rest else ""
+    return html.section("Disagreements", html.table(list(counted), rows, caption=note,
+                                                    text_columns=3))  # fmt: skip
+
+
+def _contact_sheet(catalog: Catalog, usable: pd.DataFrame) -> Markup:
+    groups = usable.groupby("diagnosis")
+    by_size = groups.size().sort_values(ascending=False, kind="stable").index
+    shown = max(1, min(SHOWN, _MOST_TILES // max(1, len(by_size))))
+    chosen = {name: _spread(groups.get_group(name), shown) for name in by_size}
+    total = sum(len(rows) for rows in chosen.values())
+    parts: list[Markup] = []
+    with tqdm(total=total, desc="contact sheet", unit="photo", disable=None) as bar:
+        for name, rows in chosen.items():
+            tiles = []
+            for row in rows.itertuples(index=False):
+                tiles.append(_tile(catalog.locate(str(row.path)), str(row.image_id)))
+                bar.update()
+            heading = f"{_display(name)} ({len(groups.get_group(name))})"
+            parts += [html.element("h3", heading), html.element("div", *tiles, class_="tiles")]
+    return html.section("Contact sheet", *parts)
+
+
+def _spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Rows at equal distances, so that sources show by their share."""
+    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    return rows.sort_values("image_id").iloc[places]
+
+
+def _tile(path: Path, name: str) -> Markup:
+    caption = html.element("div", html.element("code", name))
+    return html.element("div", _picture(path, name), caption, class_="tile")
+
+
+def _picture(path: Path, name: str) -> Markup:
+    try:
+        rgb = decode(path, at_least=_SIDE)
+    except PhotoError as error:
+        return html.element("div", error.problem, class_="empty")
+    small = ImageOps.fit(Image.fromarray(rgb), (_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    written = io.BytesIO()
+    small.save(written, "JPEG", quality=80)
+    return html.image(written.getvalue(), "image/jpeg", name)
+
+
+def _display(name: str) -> str:
+    """The English name; classes of a view that are no diagnosis show their id in words."""
+    node = taxonomy.diagnoses().get(name)
+    return node.name["en"] if node else name.replace("_", " ").capitalize()

@@ -1,0 +1,348 @@
+"""Photo quality as numbers, and the flags that follow from them.
+
+Every score is taken on a copy of at most 200 pixels a side, because that is about what the
+networks see, and outside the black corners of a dermoscope, because those are no part of the
+photo. See docs/quality.md for how the thresholds were chosen and how often they are wrong.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage, sparse
+
+from cutis.errors import InputError
+
+SIDE = 200
+"""Longest side of the copy that is measured, in pixels; smaller photos stay as they are."""
+
+Grey = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class QualityScores:
+    """What can be measured about a photo without knowing what it shows.
+
+    Luminance is Rec. 601 luma in [0, 1]; shares are of the pixels outside the black corners,
+    except `corners` itself.
+    """
+
+    sharpness: float
+    """Root of the gradient energy at 0.8 pixels over that at 2 pixels, the noise taken off both:
+    about 1 for a blur of several pixels, 1.6 for a sharp step, 6 for the finest texture; 0 for
+    a photo without any gradient. See `_sharpness`."""
+
+    dark: float
+    """Share of pixels with luminance below 0.12."""
+
+    bright: float
+    """Share of pixels with luminance above 0.96."""
+
+    contrast: float
+    """99th less 1st percentile of luminance."""
+
+    lesion_share: float | None
+    """Area of the largest dark spot near the middle, as a share of the frame; None where nothing
+    stands out. See `_lesion`."""
+
+    corners: float
+    """Share of the frame that is black and reaches one of its four corners."""
+
+    ruler: float
+    """How regular the fine dark marks along an edge are, in [0, 1]. See `_ruler`."""
+
+    hair: float
+    """Share of pixels outside the lesion that are long thin dark lines. See `_hair`."""
+
+    skin: float
+    """Share of pixels that have a colour of skin and calm surroundings. See `_skin`."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Beyond which value a score raises its flag; docs/quality.md says where each comes from."""
+
+    blurred_below: float = 1.2
+    dark_above: float = 0.6
+    overexposed_above: float = 0.25
+    low_contrast_below: float = 0.08
+    lesion_small_below: float = 0.02
+    black_corners_above: float = 0.1
+    ruler_above: float = 0.35
+    hair_above: float = 0.06
+    not_skin_below: float = 0.25
+
+
+THRESHOLDS = Thresholds()
+
+FLAG_TEXTS = {
+    "blurred": "The photo is blurred: hold still, tap the spot to focus and keep a hand's width "
+    "away.",
+    "dark": "The photo is too dark: move to daylight or turn on a lamp.",
+    "overexposed": "Part of the photo is washed out: turn off the flash or step out of the sun.",
+    "low_contrast": "Hardly anything stands out: wipe the lens and use even light.",
+    "lesion_small": "The spot is very small in the photo: come closer or crop around it.",
+    "black_corners": "The dark rim of the lens covers much of the photo: crop it away.",
+    "ruler": "A ruler or scale is in the photo: take one without it if you can.",
+    "hair": "Hair covers much of the skin: part or wet it, or clip it, and try again.",
+    "not_skin": "This does not look like skin: take a close photo of the spot.",
+}
+"""Advice by flag, in the order in which `quality_flags` gives them."""
+
+
+def measure_quality(rgb: NDArray[np.uint8]) -> QualityScores:
+    """Measures one photo, (height, width, 3) RGB of any size.
+
+    InputError for another shape or type, or a photo without pixels.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+        raise InputError(
+            "this array is not a photo",
+            where=f"shape {rgb.shape}, type {rgb.dtype}",
+            expected="(height, width, 3) of type uint8",
+        )
+    photo = _shrink(rgb)
+    luma = photo @ _LUMA
+    corners = _corners(luma)
+    field = _field(corners, rim=4)
+    smooth = ndimage.uniform_filter(photo, (7, 7, 1))
+    gradient = _gradient(luma, 0.8)
+    lesion = _lesion(smooth, field)
+    thin_dark = ndimage.grey_closing(luma, (7, 7)) - luma
+    seen = luma[field]
+    low, high = np.percentile(seen, (1, 99))
+    return QualityScores(
+        sharpness=_sharpness(luma, gradient, _field(corners, rim=8)),
+        dark=float((seen < 0.12).mean()),
+        bright=float((seen > 0.96).mean()),
+        contrast=float(high - low),
+        lesion_share=None if lesion is None else float(lesion.mean()),
+        corners=float(corners.mean()),
+        ruler=_ruler(thin_dark),
+        hair=_hair(thin_dark, field, lesion),
+        skin=_skin(smooth, luma, gradient, field),
+    )
+
+
+def quality_flags(scores: QualityScores, thresholds: Thresholds = THRESHOLDS) -> tuple[str, ...]:
+    """The flags that the scores raise, keys of FLAG_TEXTS in its order."""
+    raised = {
+        "blurred": scores.sharpness < thresholds.blurred_below,
+        "dark": scores.dark > thresholds.dark_above,
+        "overexposed": scores.bright > thresholds.overexposed_above,
+        "low_contrast": scores.contrast < thresholds.low_contrast_below,
+        "lesion_small": scores.lesion_share is not None
+        and scores.lesion_share < thresholds.lesion_small_below,
+        "black_corners": scores.corners > thresholds.black_corners_above,
+        "ruler": scores.ruler > thresholds.ruler_above,
+        "hair": scores.hair > thresholds.hair_above,
+        "not_skin": scores.skin < thresholds.not_skin_below,
+    }
+    return tuple(flag for flag in FLAG_TEXTS if raised[flag])
+
+
+def _shrink(rgb: NDArray[np.uint8]) -> Grey:
+    """(h, w, 3) in [0, 1] by area averaging; the longest side is at most SIDE."""
+    # Of a very large photo every k-th pixel is enough: at least six still make one of the copy.
+    step = max(1, max(rgb.shape[:2]) // (6 * SIDE))
+    photo = rgb[::step, ::step].astype(np.float32) / 255
+    height, width = photo.shape[:2]
+    scale = SIDE / max(height, width)
+    if scale >= 1:
+        return photo
+    rows = _averaging(height, max(1, round(height * scale)))
+    columns = _averaging(width, max(1, round(width * scale)))
+    photo = (rows @ photo.reshape(height, -1)).reshape(-1, width, 3).transpose(1, 0, 2)
+    photo = (columns @ photo.reshape(width, -1)).reshape(columns.shape[0], -1, 3)
+    return np.ascontiguousarray(photo.transpose(1, 0, 2))
+
+
+@lru_cache(maxsize=32)
+def _averaging(length: int, shorter: int) -> sparse.csr_array:
+    """(shorter, length): each row averages the pixels that one pixel of the copy covers."""
+    edges = np.linspace(0, length, shorter + 1)
+    pixel = np.arange(length)
+    covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    covered = covered.clip(0)
+    weights = covered / covered.sum(axis=1, keepdims=True)
+    return sparse.csr_array(weights.astype(np.float32))
+
+
+def _corners(luma: Grey) -> Mask:
+    """What is below 0.35 of the photo's bright parts and connected to a corner of the frame."""
+    calm = ndimage.uniform_filter(luma, 3)
+    # The bright parts are the skin even where a lesion or the rim itself covers most of the frame.
+    black = calm < 0.35 * np.percentile(calm, 80)
+    labels, _ = ndimage.label(black)
+    reached = np.unique(labels[[0, 0, -1, -1], [0, -1, 0, -1]])
+    return np.isin(labels, reached[reached > 0])
+
+
+def _field(corners: Mask, rim: int) -> Mask:
+    """The photo without its corners and `rim` pixels beside them; all of it if little is left."""
+    if not corners.any():
+        return ~corners
+    field = ndimage.distance_transform_cdt(~corners, "chessboard") > rim
+    return field if field.mean() > 0.1 else np.ones_like(corners)
+
+
+def _gradient(luma: Grey, sigma: float) -> Grey:
+    return np.asarray(ndimage.gaussian_gradient_magnitude(luma, sigma, truncate=3.0))
+
+
+def _sharpness(luma: Grey, gradient: Grey, field: Mask) -> float:
+    """Ratio of the gradient at two scales, after Zhuo and Sim 2011 (Defocus map estimation from a
+    single image, section 3), over the whole field instead of along edges.
+
+    White noise of variance v adds v / (4 pi s^4) to the gradient energy at scale s; its variance
+    is estimated after Immerkaer 1996 (Fast noise variance estimation), with the median, which
+    fine texture disturbs less than the mean.
+    """
+    second = ndimage.correlate1d(luma, [1, -2, 1], axis=0)
+    residual = np.abs(ndimage.correlate1d(second, [1, -2, 1], axis=1)[field])
+    noise = (float(np.median(residual)) / 0.6745 / 6) ** 2 / (4 * np.pi)
+    fine = np.square(gradient[field]).mean() - noise / 0.8**4
+    coarse = np.square(_gradient(luma, 2.0)[field]).mean() - noise / 2.0**4
+    return float(np.sqrt(max(fine, 0.0) / max(coarse, 1e-7)))
+
+
+def _lesion(smooth: Grey, field: Mask) -> Mask | None:
+    """The dark spot that weighs most near the middle, by Otsu's threshold (1979) on the mean of
+    green and blue, in which pigment and blood both are dark.
+
+    None where the two sides of the threshold do not stand apart: less than 0.65 of the variance
+    lies between them, or the spot is not 12 % darker than what surrounds it.
+    """
+    value = smooth[..., 1:].mean(axis=-1)
+    threshold, separation = _otsu(value[field])
+    spots = ndimage.binary_opening((value < threshold) & field, np.ones((3, 3)))
+    labels, count = ndimage.label(spots)
+    if not count or separation < 0.65:
+        return None
+    height, width = value.shape
+    y, x = np.ogrid[:height, :width]
+    off_centre = ((y + 0.5) / height - 0.5) ** 2 + ((x + 0.5) / width - 0.5) ** 2
+    weights = np.bincount(labels.ravel(), np.exp(-8 * off_centre).ravel())
+    spot = np.asarray(ndimage.binary_fill_holes(labels == 1 + weights[1:].argmax()))
+    around = field & ~spots & ~spot
+    if not around.any() or value[spot].mean() > 0.88 * value[around].mean():
+        return None
+    return spot
+
+
+def _otsu(values: Grey) -> tuple[float, float]:
+    """Otsu's threshold and the share of the variance that it explains."""
+    counts, edges = np.histogram(values, 128)
+    centres = (edges[1:] + edges[:-1]) / 2
+    share = counts.cumsum() / counts.sum()
+    mean = (counts * centres).cumsum() / counts.sum()
+    inside = np.maximum(share * (1 - share), 1e-12)
+    between = (mean[-1] * share - mean) ** 2 / inside
+    best = int(between[:-1].argmax())
+    variance = counts @ (centres - mean[-1]) ** 2 / counts.sum()
+    return float(edges[best + 1]), float(between[best] / max(variance, 1e-12))
+
+
+_DEPTH, _LENGTH = 48, 100  # of a window along an edge, in pixels
+_PERIODS, _TILTS = np.meshgrid(np.arange(4, 24, 0.5), np.radians(np.arange(-30, 31, 3)))
+
+
+def _ruler(thin_dark: Grey) -> float:
+    """The regularity of marks 4 to 23 pixels apart in windows along the four edges.
+
+    In the autocorrelation of the thin dark marks, relative to its value at 0, a scale has peaks
+    at one, two and three steps and little between them: the lowest of the three peaks less the
+    higher of the two gaps, for the best step and a tilt of at most 30 degrees. Marks fainter than
+    0.04 of luminance are left out.
+    """
+    marks = ndimage.gaussian_filter((thin_dark - 0.04).clip(0, 0.2), 0.7)
+    windows = np.stack([w for turns in range(4) for w in _windows(np.rot90(marks, turns))])
+    shape = (_DEPTH * 5 // 3, _LENGTH * 8 // 5)  # zeros enough for three of the largest steps
+    spectrum = fft.rfft2(windows, shape)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    correlation = fft.irfft2(power, shape)
+    # The floor keeps a few faint marks from counting as a scale.
+    energy = np.maximum(correlation[:, 0, 0], 0.1)
+
+    def at(steps: float) -> Grey:
+        y = np.rint(steps * _PERIODS * np.sin(_TILTS)).astype(int)
+        x = np.rint(steps * _PERIODS * np.cos(_TILTS)).astype(int)
+        overlap = (1 - np.abs(y) / _DEPTH).clip(0.2) * (1 - x / _LENGTH).clip(0.2)
+        return np.asarray(correlation[:, y, x] / (overlap * energy[:, None, None]))
+
+    peaks = np.minimum(np.minimum(at(1), at(2)), at(3))
+    gaps = np.maximum(np.maximum(at(0.5), at(1.5)), 0)
+    return float((peaks - gaps).max().clip(0, 1))
+
+
+def _windows(marks: Grey) -> list[Grey]:
+    """Two windows (_DEPTH, _LENGTH) along the upper edge, without their mean, filled with zeros."""
+    strip = marks[:_DEPTH]
+    windows = []
+    for part in (strip[:, :_LENGTH], strip[:, -_LENGTH:]):
+        window = np.zeros((_DEPTH, _LENGTH), np.float32)
+        window[: part.shape[0], : part.shape[1]] = part - part.mean()
+        windows.append(window)
+    return windows
+
+
+_LINE = 19  # pixels
+_DIRECTIONS = 8
+
+
+def _hair(thin_dark: Grey, field: Mask, lesion: Mask | None) -> float:
+    """Thin dark lines as in DullRazor (Lee et al. 1997): what a closing with 7 by 7 pixels fills by
+    more than 0.07 and what holds a straight line of 19 pixels.
+
+    The lesion and its rim are left out, since pigment networks and crusts draw lines too.
+    """
+    outside = field.copy()
+    outside[[0, 1, -2, -1]] = outside[:, [0, 1, -2, -1]] = False
+    if lesion is not None and lesion.mean() < 0.6:
+        outside &= ~ndimage.binary_dilation(lesion, iterations=6)
+    lines = _line_opening((thin_dark > 0.07) & outside)
+    return float(lines.sum() / max(outside.sum(), 1))
+
+
+def _line_opening(mask: Mask) -> Mask:
+    """Union of the openings by lines of _LINE pixels in _DIRECTIONS directions."""
+    reach = _LINE // 2
+    height, width = mask.shape
+    opened = np.zeros((height + 2 * reach, width + 2 * reach), bool)
+    padded = np.pad(mask, reach * 2)
+    steps = np.arange(-reach, reach + 1)
+    for angle in np.pi / _DIRECTIONS * np.arange(_DIRECTIONS):
+        rows = reach + np.rint(steps * np.sin(angle)).astype(int)
+        columns = reach + np.rint(steps * np.cos(angle)).astype(int)
+        kept = np.ones_like(opened)
+        for y, x in zip(rows, columns, strict=True):
+            kept &= padded[y : y + opened.shape[0], x : x + opened.shape[1]]
+        for y, x in np.argwhere(kept):
+            opened[y - reach + rows, x - reach + columns] = True
+    return opened[reach : reach + height, reach : reach + width]
+
+
+def _skin(smooth: Grey, luma: Grey, gradient: Grey, field: Mask) -> float:
+    """Pixels whose colour may be skin, whatever its tone, and around which little happens.
+
+    Logarithms of channel ratios do not change with brightness, so light and black skin differ
+    little in them. The ranges are those of the dermoscopic collections and of the generator's
+    seven skin tones, violet and yellow casts included; red must exceed green. Calm: the mean
+    gradient in 9 by 9 pixels is below 7 % of the luminance.
+    """
+    log = np.log(smooth[field] + 0.02)
+    red_green, green_blue = log[:, 0] - log[:, 1], log[:, 1] - log[:, 2]
+    colour = (
+        (red_green > 0.005)
+        & (red_green < 0.9)
+        & (green_blue > -0.3)
+        & (green_blue < 0.6)
+        & (red_green + green_blue > -0.1)
+    )
+    around = ndimage.uniform_filter(luma, 9)[field]
+    calm = ndimage.uniform_filter(gradient, 9)[field] < 0.07 * (around + 0.05)
+    return float((colour & calm & (around > 0.06)).mean())
