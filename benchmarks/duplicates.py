@@ -11,8 +11,8 @@ be measured in minutes. Generating is timed apart and taken off.
 With `--real`: DATA is a folder of collections (one folder each) of photos named ISIC_nnnnnnn. The
 names are hidden from the search and serve as truth: an equal number is right, another number with
 an equal HAM10000 lesion_id is neither right nor wrong, everything else is wrong. Then HAM10000 with
-`--copies` changed copies, once for each change. Wall seconds mean nothing on a busy machine; the
-CPU seconds stand beside them.
+`--copies` changed copies for each change. Wall seconds mean nothing on a busy machine; the CPU
+seconds stand beside them.
 """
 
 import argparse
@@ -273,29 +273,31 @@ CHANGES: dict[str, Change] = {
 
 
 def measure_changes(photos: pd.DataFrame, marks: np.ndarray, copies: int) -> list[dict[str, Any]]:
-    """HAM10000 against changed copies: recall, and links of a copy to a wrong photograph."""
+    """HAM10000 and changed copies, searched together: recall, and wrong links, of each change.
+
+    The changes share out the originals, so that none has more than a few copies.
+    """
     ham = photos.index[photos["collection"] == "ham10000"].to_numpy()
     rng = np.random.default_rng(0)
-    chosen = rng.choice(ham, min(copies, len(ham)), replace=False)
-    originals = [read(photos["path"][row]) for row in chosen]
-    catalog = photos.loc[[*ham, *chosen]].reset_index(drop=True)
+    shuffled = rng.permutation(len(ham))
+    chosen = np.resize(shuffled, (len(CHANGES), min(copies, len(ham))))
+    altered = [
+        fingerprint(recompress(np.ascontiguousarray(change(read(photos["path"][row]), rng)), 95))
+        for change, originals in zip(CHANGES.values(), chosen, strict=True)
+        for row in ham[originals]
+    ]
+    catalog = photos.loc[[*ham, *ham[chosen.ravel()]]].reset_index(drop=True)
+    together = np.concatenate([marks[ham], np.array(altered, FINGERPRINT)])
+    judged = judge(catalog, find_links(hide_names(len(catalog)), together))
+    judged = judged[judged["row_b"] >= len(ham)]
+    copy = judged["row_b"] - len(ham)
+    own = judged["row_a"].to_numpy() == chosen.ravel()[copy]
     rows = []
-    for name, change in CHANGES.items():
-        altered = [
-            fingerprint(recompress(np.ascontiguousarray(change(photo, rng)), 95))
-            for photo in originals
-        ]
-        together = np.concatenate([marks[ham], np.array(altered, FINGERPRINT)])
-        judged = judge(catalog, find_links(hide_names(len(catalog)), together))
-        judged = judged[judged["row_b"] >= len(ham)]
-        own = judged["row_b"].map(dict(enumerate(chosen, len(ham)))) == ham[judged["row_a"]]
-        row = {
-            "change": name,
-            "recall": round(float(own.sum()) / len(chosen), 4),
-            "right": int(own.sum()),
-            "neither": int((judged["verdict"] == "neither").sum()),
-            "wrong": int((judged["verdict"] == "wrong").sum()),
-        }
+    for number, name in enumerate(CHANGES):
+        mine = (copy // chosen.shape[1] == number).to_numpy()
+        verdicts = judged["verdict"][mine].value_counts()
+        row = {"change": name, "recall": round(float((own & mine).sum()) / chosen.shape[1], 4)}
+        row |= {verdict: int(verdicts.get(verdict, 0)) for verdict in ("neither", "wrong")}
         print(row, flush=True)
         rows.append(row)
     return rows

@@ -20,7 +20,7 @@ def test_every_public_name_is_there_and_listed() -> None:
 def test_every_verb_is_a_function_of_the_package() -> None:
     named = {"import": "import_photos", "export": "export_bundle"}
     for verb in VERBS:
-        assert getattr(cutis, named.get(verb, verb)) is VERBS[verb].function
+        assert getattr(cutis, named.get(verb, verb.replace("-", "_"))) is VERBS[verb].function
 
 
 def test_no_public_name_is_hidden_by_a_package_of_the_same_name() -> None:

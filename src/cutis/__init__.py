@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cutis.cli.evaluate import evaluate
     from cutis.cli.export import export as export_bundle
     from cutis.cli.import_photos import import_photos
+    from cutis.cli.leak_cost import leak_cost
     from cutis.cli.predict import predict
     from cutis.cli.split import split
     from cutis.cli.train import train
@@ -45,6 +46,7 @@ __all__ = [
     "evaluate",
     "export_bundle",
     "import_photos",
+    "leak_cost",
     "load_recipe",
     "load_run",
     "load_split",
@@ -70,6 +72,7 @@ _PLACES = {
     "evaluate": "cutis.cli.evaluate:evaluate",
     "export_bundle": "cutis.cli.export:export",
     "import_photos": "cutis.cli.import_photos:import_photos",
+    "leak_cost": "cutis.cli.leak_cost:leak_cost",
     "load_recipe": "cutis.recipes:load_recipe",
     "load_run": "cutis.training.run:load_run",
     "load_split": "cutis.data.splits:load_split",

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import cutis as package
+from cutis.cli import VERBS
 from cutis.records import NOTICE
 
 QUICK = ("stage.1.epochs=1", "input.size=32")
@@ -70,7 +71,7 @@ def test_split_and_audit_agree_that_nothing_leaks(world: Any) -> None:
 def test_train_writes_a_whole_run(world: Any) -> None:
     assert names(world.run) == {
         "recipe.toml", "model.safetensors", "model.json", "history.csv", "history.png", "log.txt",
-        "catalog.txt",
+        "catalog.txt", "trained-on.txt",
     }  # fmt: skip
     info = json.loads((world.run / "model.json").read_text())
     assert info["diagnoses"] == DIAGNOSES
@@ -233,9 +234,7 @@ def test_everything_follows_the_catalog_when_it_moves(
 def test_help_lists_the_verbs(cutis: Any, arguments: list[str]) -> None:
     done = cutis(*arguments)
     assert (done.code, done.err) == (0, "")
-    assert re.findall(r"^  ([a-z]+) +[A-Z]", done.out, re.MULTILINE) == [
-        "import", "split", "audit", "train", "evaluate", "export", "predict", "draw", "demo"
-    ]  # fmt: skip
+    assert re.findall(r"^  ([a-z][a-z-]*) +[A-Z]", done.out, re.MULTILINE) == list(VERBS)
 
 
 def test_version(cutis: Any) -> None:

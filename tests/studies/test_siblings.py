@@ -58,7 +58,7 @@ def test_no_group_of_a_test_photo_trains_in_the_clean_arm(rows: pd.DataFrame, tr
 
 
 def test_every_sibling_trains_in_the_leaky_arm(rows: pd.DataFrame, trial: Trial) -> None:
-    tested = rows["group"].isin(groups(rows, trial.test)).to_numpy()
+    tested = rows["group"].isin(groups(rows, trial.test)).to_numpy(copy=True)
     tested[trial.test] = False
     assert len(trial.siblings) > 0
     assert set(np.flatnonzero(tested)) == set(trial.siblings)

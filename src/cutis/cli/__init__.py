@@ -99,11 +99,12 @@ def run(arguments: Sequence[str]) -> int:
         result = command.main(
             list(arguments) or ["--help"], prog_name="cutis", standalone_mode=False
         )
+        if not isinstance(result, int):
+            return VERBS[arguments[0]].show(result)
         if result == INTERRUPTED:
             # typer takes Ctrl-C for itself and gives this code
             raise KeyboardInterrupt
-        # help and version give an exit code, verbs their result
-        return result if isinstance(result, int) else VERBS[arguments[0]].show(result)
+        return result  # of help and version
     except typer.TyperException as error:
         print(f"error: {error.format_message()}", file=sys.stderr)
         print("  to do: see 'cutis --help' and 'cutis VERB --help'", file=sys.stderr)

@@ -129,10 +129,10 @@ def _print_disagreements(counted: "pd.DataFrame") -> None:
 
 
 def _show_credits(credits: "pd.DataFrame") -> None:
-    for source in credits.itertuples(index=False):
-        print(f"{source.source}: {source.photos} photos, {source.kept} of them used after merging")
-        print(f"  licence: {source.licence or 'not known; ask the source before you publish'}")
-        print(f"  citation: {source.citation or 'not known'}")
+    for name, licence, citation, photos, kept in credits.to_numpy().tolist():
+        print(f"{name}: {photos} photos, {kept} of them used after merging")
+        print(f"  licence: {licence or 'not known; ask the source before you publish'}")
+        print(f"  citation: {citation or 'not known'}")
 
 
 def _show_conflicts(found: "pd.DataFrame", written: Path | None) -> None:

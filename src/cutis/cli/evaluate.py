@@ -236,11 +236,7 @@ def _scene(data: Path, split: str | None, part: str, judged: _Judged) -> _Scene:
     own = provenance is not None and catalog.sha256 == provenance.catalog_sha256
     name = split or (provenance.split_name if provenance and own else "default")
     chosen = None if part == ALL else load_split(catalog, name)
-    if (
-        provenance
-        and own
-        and (chosen is None or chosen.info.sha256 != provenance.split_sha256)
-    ):
+    if provenance and own and (chosen is None or chosen.info.sha256 != provenance.split_sha256):
         problem = (
             "all photos of this catalog hold those that the model was trained on"
             if chosen is None

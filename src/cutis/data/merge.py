@@ -7,6 +7,7 @@ them is kept; no row of the catalog is deleted. docs/verbs/catalog.md states the
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -72,8 +73,8 @@ def merge(
     kept = ranked if policy.rule is Rule.KEEP else ranked.drop_duplicates("photograph")
     classes = {name: judge.class_of(name) for name in kept["diagnosis"].dropna().unique()}
     rows = kept.assign(
-        diagnosis=kept["diagnosis"].map(classes),
-        appearances=[(image_id,) for image_id in kept["image_id"]],
+        diagnosis=kept["diagnosis"].map(classes).astype(photos["diagnosis"].dtype),
+        appearances=_tuples([(image_id,) for image_id in kept["image_id"]], kept.index),
     )
     if policy.rule is not Rule.KEEP:
         copied = rows["photograph"].isin(appearances)
@@ -119,9 +120,13 @@ def _decisions(several: pd.DataFrame, judge: Judge) -> dict[str, Decision]:
     }
 
 
-def _listed(several: pd.DataFrame, column: str) -> dict[str, tuple[str | None, ...]]:
+def _tuples(values: Sequence[tuple[str, ...]], index: pd.Index) -> pd.Series:
+    return pd.Series(list(values), index=index, dtype=object)
+
+
+def _listed(several: pd.DataFrame, column: str) -> dict[str, tuple[Any, ...]]:
     """A column's cells by photograph, those of the kept appearance first; None for null."""
-    found: defaultdict[str, list[str | None]] = defaultdict(list)
+    found: defaultdict[str, list[Any]] = defaultdict(list)
     cells = several[column].astype(object)
     for name, cell in zip(several["photograph"], cells.where(cells.notna(), None), strict=True):
         found[name].append(cell)
@@ -161,14 +166,14 @@ def _completed(
     several: pd.DataFrame,
     decisions: Mapping[str, Decision],
     judge: Judge,
-    appearances: Mapping[str, tuple[str | None, ...]],
+    appearances: Mapping[str, tuple[str, ...]],
 ) -> pd.DataFrame:
     """The kept rows with the decided diagnosis and with what only other appearances tell."""
     names = kept["photograph"]
     decided = {name: decision.diagnosis for name, decision in decisions.items()}
     rows = kept.assign(
         diagnosis=names.map(decided).astype(kept["diagnosis"].dtype),
-        appearances=[appearances[name] for name in names],
+        appearances=_tuples([appearances[name] for name in names], kept.index),
     )
     for column in _PLAIN:
         rows[column] = _filled(rows[column], names.map(_agreed(several, column)))
@@ -182,7 +187,7 @@ def _completed(
     return rows.assign(mask=_filled(rows["mask"], names.map(_fitting_masks(several))))
 
 
-def _agreed(several: pd.DataFrame, column: str) -> "pd.Series[object]":
+def _agreed(several: pd.DataFrame, column: str) -> pd.Series:
     """By photograph, the one value of its appearances; those with none or several are missing."""
     values = several.groupby("photograph")[column]
     return values.first()[values.nunique() == 1]

@@ -85,6 +85,7 @@ def credits(catalog: Catalog) -> pd.DataFrame:
             for info in catalog.info.sources
         ],
         columns=["source", "licence", "citation", "photos", "kept"],
+        dtype=object,
     )
 
 

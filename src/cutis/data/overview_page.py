@@ -73,7 +73,7 @@ def _sources(overview: Overview) -> Markup:
             info.name,
             info.format,
             info.licence or "not known",
-            *(int(number) for number in overview.sources.loc[info.name]),
+            *overview.sources.loc[info.name].tolist(),
         )
         for info in overview.catalog.info.sources
     ]
@@ -83,16 +83,17 @@ def _sources(overview: Overview) -> Markup:
 
 
 def _by_source(table: pd.DataFrame, name: str) -> Markup:
-    rows = [(str(value), *(int(n) for n in row)) for value, row in zip(
-        table.index, table.to_numpy(), strict=True
-    )]  # fmt: skip
+    rows = [
+        (str(value), *row)
+        for value, row in zip(table.index, table.to_numpy().tolist(), strict=True)
+    ]
     return html.table([name, *table.columns], rows)
 
 
 def _missing(missing: pd.DataFrame) -> Markup:
     rows = [
         (str(name), *(f"{100 * share:.0f} %" for share in shares))
-        for name, shares in zip(missing.index, missing.to_numpy(), strict=True)
+        for name, shares in zip(missing.index, missing.to_numpy().tolist(), strict=True)
     ]
     table = html.table(["column", *missing.columns], rows)
     return html.section("What is not known", html.paragraph("Share of photos by source."), table)
@@ -107,12 +108,11 @@ def _disagreements(counted: pd.DataFrame) -> Markup:
     if counted.empty:
         text = html.paragraph("All appearances of a photograph have the same diagnosis.")
         return html.section("Disagreements", text)
-    shown = counted.head(_MOST_DISAGREEMENTS)
-    rows = [tuple(row) for row in shown.itertuples(index=False)]
-    rest = len(counted) - len(shown)
+    rows = counted.head(_MOST_DISAGREEMENTS).to_numpy().tolist()
+    rest = len(counted) - len(rows)
     note = f"{rest} rarer kinds are not shown." if rest else ""
-    return html.section("Disagreements", html.table(list(counted), rows, caption=note,
-                                                    text_columns=3))  # fmt: skip
+    made = html.table([str(name) for name in counted.columns], rows, caption=note, text_columns=3)
+    return html.section("Disagreements", made)
 
 
 def _contact_sheet(catalog: Catalog, usable: pd.DataFrame) -> Markup:

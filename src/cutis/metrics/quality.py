@@ -20,6 +20,7 @@ SIDE = 200
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+_HAIR = 7  # pixels; no hair is that thick
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -111,8 +112,8 @@ def measure_quality(rgb: NDArray[np.uint8]) -> QualityScores:
     field = _field(corners, rim=4)
     smooth = ndimage.uniform_filter(photo, (7, 7, 1))
     gradient = _gradient(luma, 0.8)
-    lesion = _lesion(smooth, field)
-    thin_dark = ndimage.grey_closing(luma, (7, 7)) - luma
+    lesion = _lesion(photo, field)
+    thin_dark = ndimage.grey_closing(luma, (_HAIR, _HAIR)) - luma
     seen = luma[field]
     low, high = np.percentile(seen, (1, 99))
     return QualityScores(
@@ -149,7 +150,7 @@ def _shrink(rgb: NDArray[np.uint8]) -> Grey:
     """(h, w, 3) in [0, 1] by area averaging; the longest side is at most SIDE."""
     # Of a very large photo every k-th pixel is enough: at least six still make one of the copy.
     step = max(1, max(rgb.shape[:2]) // (6 * SIDE))
-    photo = rgb[::step, ::step].astype(np.float32) / 255
+    photo: Grey = rgb[::step, ::step].astype(np.float32) / np.float32(255)
     height, width = photo.shape[:2]
     scale = SIDE / max(height, width)
     if scale >= 1:
@@ -210,16 +211,21 @@ def _sharpness(luma: Grey, gradient: Grey, field: Mask) -> float:
     return float(np.sqrt(max(fine, 0.0) / max(coarse, 1e-7)))
 
 
-def _lesion(smooth: Grey, field: Mask) -> Mask | None:
+def _lesion(photo: Grey, field: Mask) -> Mask | None:
     """The dark spot that weighs most near the middle, by Otsu's threshold (1979) on the mean of
     green and blue, in which pigment and blood both are dark.
 
     None where the two sides of the threshold do not stand apart: less than 0.65 of the variance
     lies between them, or the spot is not 12 % darker than what surrounds it.
     """
-    value = smooth[..., 1:].mean(axis=-1)
+    # Hairs are closed first, or a thick coat of them would be the darkest spot.
+    hairless = ndimage.grey_closing(photo[..., 1:].mean(axis=-1), (_HAIR, _HAIR))
+    value = ndimage.uniform_filter(hairless, 7)[::2, ::2]
+    field = field[::2, ::2]
+    if not field.any():
+        return None
     threshold, separation = _otsu(value[field])
-    spots = ndimage.binary_opening((value < threshold) & field, np.ones((3, 3)))
+    spots = ndimage.binary_opening((value < threshold) & field, np.ones((3, 3), bool))
     labels, count = ndimage.label(spots)
     if not count or separation < 0.65:
         return None
@@ -231,12 +237,12 @@ def _lesion(smooth: Grey, field: Mask) -> Mask | None:
     around = field & ~spots & ~spot
     if not around.any() or value[spot].mean() > 0.88 * value[around].mean():
         return None
-    return spot
+    return spot.repeat(2, axis=0).repeat(2, axis=1)[: photo.shape[0], : photo.shape[1]]
 
 
 def _otsu(values: Grey) -> tuple[float, float]:
     """Otsu's threshold and the share of the variance that it explains."""
-    counts, edges = np.histogram(values, 128)
+    counts, edges = np.histogram(values.clip(0, 1), 256, (0, 1))
     centres = (edges[1:] + edges[:-1]) / 2
     share = counts.cumsum() / counts.sum()
     mean = (counts * centres).cumsum() / counts.sum()
@@ -295,13 +301,13 @@ _DIRECTIONS = 8
 
 
 def _hair(thin_dark: Grey, field: Mask, lesion: Mask | None) -> float:
-    """Thin dark lines as in DullRazor (Lee et al. 1997): what a closing with 7 by 7 pixels fills by
-    more than 0.07 and what holds a straight line of 19 pixels.
+    """Thin dark lines as in DullRazor (Lee et al. 1997): what a closing fills by more than 0.07
+    and what holds a straight line of 19 pixels.
 
     The lesion and its rim are left out, since pigment networks and crusts draw lines too.
     """
-    outside = field.copy()
-    outside[[0, 1, -2, -1]] = outside[:, [0, 1, -2, -1]] = False
+    outside = np.zeros_like(field)
+    outside[2:-2, 2:-2] = field[2:-2, 2:-2]  # the frame of a framed photo is no hair
     if lesion is not None and lesion.mean() < 0.6:
         outside &= ~ndimage.binary_dilation(lesion, iterations=6)
     lines = _line_opening((thin_dark > 0.07) & outside)

@@ -14,11 +14,12 @@ from cutis.studies.siblings import Index
 from cutis.training.stages import Loss, make_loss
 
 STRENGTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-"""Of the L2 penalty on standardised features, beside the mean loss; the strongest first."""
+"""Of the L2 penalty on standardised features, beside the mean loss; each starts where the one
+before ended."""
 
 _STEPS = 300  # of L-BFGS for each strength, at most
 _EPOCHS = 40  # of a head with hidden layers
-_BATCH = 256
+_BATCH = 64
 _RATE = 1e-3
 
 Floats32 = NDArray[np.float32]
@@ -36,7 +37,7 @@ def head_logits(
     """Logits (asked photos, classes) of the recipe's head, trained with its last stage's loss.
 
     A head without hidden layers is a multinomial logistic regression: L-BFGS on all photos at
-    once, from zeros, with the strength of L2 that has the lowest validation loss. One with hidden
+    once, from zeros, with L2 of falling strength until the validation loss rises. One with hidden
     layers trains by Adam with the recipe's dropout, and the epoch with the lowest validation loss
     counts. Both start from the recipe's seed. The features are standardised over the training
     photos. Balanced sampling becomes its expectation, class weights.
@@ -107,8 +108,9 @@ def _fit_convex(
 
         optimiser.step(closure)  # type: ignore[no-untyped-call]
         loss = _loss(head, judged, loss_of)
-        if loss < lowest:
-            lowest, best = loss, copy.deepcopy(head.state_dict())
+        if loss >= lowest:
+            break
+        lowest, best = loss, copy.deepcopy(head.state_dict())
     head.load_state_dict(best)
 
 

@@ -21,6 +21,7 @@ _FINE_STEPS = 20
 _BLOCK = 12
 _DETAIL_SIGMA = 1.5  # pixels of the thumbnail: hairs, dots and network, not the lesion's outline
 _POWER_LIMIT = 0.1
+_STILL = 0.0005  # share of the side: movement that is no more than noise
 _RIM = np.ones((9, 9), np.uint8)  # within four pixels of an edge, contrast is not comparable
 
 
@@ -30,7 +31,7 @@ class Alignment:
 
     warp: (2, 3) affine map from places in the turned b to places in a, as shares of the sides.
     score: median over blocks of the correlation of fine detail, -1 to 1.
-    displacement: median movement left between the blocks, as a share of the side.
+    displacement: median uneven movement of the blocks, as a share of the side.
     overlap: share of b that a covers, a narrow rim left out.
     """
 
@@ -65,10 +66,11 @@ def align(candidate: np.ndarray, photo_a: np.ndarray, photo_b: np.ndarray) -> Al
         local_contrast(image_b, _SIDE, _DETAIL_SIGMA),
         inside,
     )
-    lengths = _movements(local_contrast(moved, _SIDE), fine[1], inside)
     # A block under a watermark says nothing about movement; one that fits does.
     trusted = weights * np.square(np.maximum(correlation, 0))
-    score, displacement = _median(correlation, weights, -1.0), _median(lengths, trusted, 1.0)
+    movements = _movements(local_contrast(moved, _SIDE), fine[1], inside)
+    displacement = _median(_uneven(movements, trusted), trusted, 1.0)
+    score = _median(correlation, weights, -1.0)
     return Alignment(warp, score, displacement, float(inside.mean()))
 
 
@@ -182,7 +184,7 @@ def _blocks(image: np.ndarray) -> np.ndarray:
 
 
 def _movements(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """How far each block's detail lies apart, as a share of the side.
+    """How far each block's detail lies apart, (blocks, 2) as shares of the side.
 
     One step of Lucas and Kanade (IJCAI 1981) around the centre of each block.
     """
@@ -201,8 +203,20 @@ def _movements(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> np.
     xx, yy = around_centres(across * across) + flat, around_centres(down * down) + flat
     xy = around_centres(across * down)
     xt, yt = around_centres(across * change), around_centres(down * change)
-    lengths = np.hypot(yy * xt - xy * yt, xx * yt - xy * xt) / (xx * yy - xy * xy)
-    return np.asarray(lengths / _SIDE)
+    movements = np.column_stack([yy * xt - xy * yt, xx * yt - xy * xt])
+    return np.asarray(movements / (xx * yy - xy * xy)[:, None] / _SIDE)
+
+
+def _uneven(movements: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(blocks,) lengths of what no shift, scale or shear of the whole photo explains."""
+    row, column = np.divmod(np.arange(len(movements)), _SIDE // _BLOCK)
+    places = np.column_stack([np.ones(len(movements)), row, column])
+    left = np.zeros(len(movements))
+    for _ in range(2):  # the second fit hardly sees the blocks that the first could not explain
+        roots = np.sqrt(weights / (left + _STILL))[:, None]
+        fitted = np.linalg.lstsq(places * roots, movements * roots, rcond=None)[0]
+        left = np.linalg.norm(movements - places @ fitted, axis=1)
+    return left
 
 
 def _median(values: np.ndarray, weights: np.ndarray, if_empty: float) -> float:

@@ -21,12 +21,12 @@ def find_links(photos: pd.DataFrame, fingerprints: np.ndarray, threads: int = 0)
     bytes and shape), null where not known. fingerprints: (n,) of FINGERPRINT in the same order,
     in memory or memory-mapped. threads: cores for the index, 0 for all.
 
-    Returns LINK_COLUMNS with image_id_a < image_id_b, sorted: kind the strongest
-    that holds, score 1.0 for an
-    exact copy and otherwise the correlation of the aligned detail, reason in words. A group of
-    exact copies is a star: its smallest image_id is linked with each other one, and groups with
-    equal pixels are joined through these centres, which alone are compared by looks. So the groups
-    that belong together are the connected components of the links.
+    Returns LINK_COLUMNS with image_id_a < image_id_b, sorted: kind is the strongest that holds,
+    score 1.0 for an exact copy and otherwise the correlation of the aligned detail, reason in
+    words. A group of exact copies is a star: its smallest image_id is linked with each other one;
+    groups with equal pixels are joined through these centres, and only they are compared by looks.
+    So the photos that belong together are the connected components of the links. Raises InputError
+    for missing columns, unequal lengths and an image_id that stands twice.
     """
     _check(photos, fingerprints)
     ids = photos["image_id"].to_numpy(dtype=object)
@@ -39,7 +39,7 @@ def find_links(photos: pd.DataFrame, fingerprints: np.ndarray, threads: int = 0)
         centres = _centres(photos[column].to_numpy(dtype=object), rows)
         copies = rows[centres != rows]
         links += [
-            (ids[centre], ids[copy], kind, 1.0, reason)
+            (ids[centre], ids[copy], kind.value, 1.0, reason)
             for centre, copy in zip(centres[centres != rows], copies, strict=True)
         ]
         rows = rows[centres == rows]
@@ -96,6 +96,6 @@ def _same_photographs(
                 if alignment is not None and is_same_photograph(alignment):
                     photos = fingerprints[a], fingerprints[b]
                     reason = explain(candidate, alignment, *photos, b_is_second=pair[0] == ids[a])
-                    links[pair] = (*pair, LinkKind.SAME_PHOTOGRAPH, alignment.score, reason)
+                    links[pair] = (*pair, LinkKind.SAME_PHOTOGRAPH.value, alignment.score, reason)
             progress.update(asked)
     return list(links.values())
