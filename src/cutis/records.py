@@ -29,6 +29,7 @@ class LinkKind(StrEnum):
     IDENTICAL_BYTES = "identical_bytes"
     IDENTICAL_PIXELS = "identical_pixels"
     SAME_PHOTOGRAPH = "same_photograph"
+    SAME_ISIC_NUMBER = "same_isic_number"
     SAME_LESION = "same_lesion"
     SAME_PATIENT = "same_patient"
 

@@ -25,7 +25,7 @@ from cutis.data.certificate import (
     verify,
 )
 from cutis.data.certificate.page import spread
-from cutis.data.certificate.relations import isic_number
+from cutis.data.links import isic_number
 from cutis.data.splits import make_split
 from cutis.errors import InputError
 
@@ -434,7 +434,7 @@ def test_each_column_of_a_table_is_part_of_the_hash(split: Path, column: int) ->
     lines = [f"{line},P" for line in table_lines(split)]
     certificate = audited(write_table(split, header=header, lines=lines))
     cells = lines[0].split(",")
-    cells[column] = {1: "test", 2: "nevus"}.get(column, "other")
+    cells[column] = {1: "train", 2: "nevus"}.get(column, "other")
     assert lines[0] != ",".join(cells)
     changed = write_table(split, header=header, lines=[",".join(cells), *lines[1:]])
     assert not verify(read_subject([changed]), certificate).matches

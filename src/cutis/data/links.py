@@ -1,5 +1,6 @@
 """Pairs of photos that belong together: by the ids of the sources and by what the photos show."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,11 +10,16 @@ from cutis.data.duplicates import FINGERPRINT, find_links
 from cutis.data.scan import Scan
 from cutis.records import LINK_SCHEMA, LinkKind
 
+_ISIC = re.compile(r"isic[_\- ]?(\d{7})(?!\d)", re.IGNORECASE)
+_FIRST_DRAWN = "9000000"
+"""Drawn collections count from here on, each anew, so equal numbers mean nothing there."""
+
 
 def link_photos(photos: pd.DataFrame, scans: Sequence[Scan]) -> pd.DataFrame:
     """All links of a catalog; `scans` stand in the order of `photos`.
 
-    Ids are believed within their source only: "patient 1" of two collections are two people.
+    Ids are believed within their source only: "patient 1" of two collections are two people. The
+    numbers of the ISIC archive are believed everywhere.
     """
     readable = [i for i, scan in enumerate(scans) if scan.fingerprint is not None]
     fingerprints = np.array([scans[i].fingerprint_record() for i in readable], FINGERPRINT)
@@ -22,10 +28,24 @@ def link_photos(photos: pd.DataFrame, scans: Sequence[Scan]) -> pd.DataFrame:
         _links_by_id(photos, "lesion_id", LinkKind.SAME_LESION, "lesion"),
         _links_by_id(photos, "patient_id", LinkKind.SAME_PATIENT, "patient"),
         find_links(seen.reset_index(drop=True), fingerprints),
+        _links_by_isic_number(photos),
     ]
     links = pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
     columns: list[str] = LINK_SCHEMA.names
     return links[columns].sort_values(columns[:3], ignore_index=True)
+
+
+def isic_number(name: str) -> str | None:
+    """The seven digits of an ISIC number in a file's name; None without one."""
+    found = _ISIC.search(name.replace("\\", "/").rsplit("/", 1)[-1])
+    return found[1] if found else None
+
+
+def _links_by_isic_number(photos: pd.DataFrame) -> pd.DataFrame:
+    """A star for each number of the ISIC archive, over all sources: they mean the same archive."""
+    numbers = photos["image_id"].map(isic_number)
+    archived = photos.assign(isic=numbers.where(numbers < _FIRST_DRAWN, None), source="")
+    return _links_by_id(archived, "isic", LinkKind.SAME_ISIC_NUMBER, "ISIC number")
 
 
 def _links_by_id(photos: pd.DataFrame, column: str, kind: LinkKind, word: str) -> pd.DataFrame:

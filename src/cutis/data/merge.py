@@ -28,7 +28,12 @@ LEFT_OUT = "left out"
 NO_CLASS = "no class in the view"
 NOT_MERGED = "not merged"
 
-_COPIES = [LinkKind.IDENTICAL_BYTES, LinkKind.IDENTICAL_PIXELS, LinkKind.SAME_PHOTOGRAPH]
+_COPIES = [
+    LinkKind.IDENTICAL_BYTES,
+    LinkKind.IDENTICAL_PIXELS,
+    LinkKind.SAME_PHOTOGRAPH,
+    LinkKind.SAME_ISIC_NUMBER,
+]
 _PLAIN = ("age", "sex", "site", "modality")
 _IDS = ("lesion_id", "patient_id")
 

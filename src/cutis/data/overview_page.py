@@ -69,13 +69,10 @@ def absent_sentence(absent: Absent) -> str:
 
 def _sources(overview: Overview) -> Markup:
     rows = [
-        (
-            info.name,
-            info.format,
-            info.licence or "not known",
-            *overview.sources.loc[info.name].tolist(),
+        (info.name, info.format, info.licence or "not known", *numbers)
+        for info, numbers in zip(
+            overview.catalog.info.sources, overview.sources.to_numpy().tolist(), strict=True
         )
-        for info in overview.catalog.info.sources
     ]
     head = ["source", "format", "licence", *overview.sources.columns]
     note = "Usable: readable, with a diagnosis, and kept as the appearance of its photograph."

@@ -67,7 +67,7 @@ class QualityScores:
 class Thresholds:
     """Beyond which value a score raises its flag; docs/quality.md says where each comes from."""
 
-    blurred_below: float = 1.2
+    blurred_below: float = 1.15
     dark_above: float = 0.6
     overexposed_above: float = 0.25
     low_contrast_below: float = 0.08
@@ -75,7 +75,7 @@ class Thresholds:
     black_corners_above: float = 0.1
     ruler_above: float = 0.35
     hair_above: float = 0.06
-    not_skin_below: float = 0.25
+    not_skin_below: float = 0.2
 
 
 THRESHOLDS = Thresholds()

@@ -34,7 +34,7 @@ from cutis.studies.siblings import (
     draw_trial,
     grouped_rows,
 )
-from cutis.taxonomy import view as taxonomy_view
+from cutis.training.train import diagnoses_of
 
 MARKER = "leak-cost.json"
 
@@ -77,7 +77,7 @@ def leak_cost(
 def _measured(recipe: Recipe, data: Path, seeds: int, full: bool, weights: str) -> LeakCost:
     catalog = Catalog.open(data)
     rows = grouped_rows(catalog, recipe.view)
-    diagnoses = _diagnoses(recipe, rows)
+    diagnoses = diagnoses_of(recipe, rows)
     labels = pd.Index(diagnoses).get_indexer(pd.Index(rows["diagnosis"])).astype(np.int64)
     trials = [draw_trial(rows, recipe.seed + number) for number in range(seeds)]
     counts = tuple(_counts(trial, rows, diagnoses) for trial in trials)
@@ -105,21 +105,6 @@ def _measured(recipe: Recipe, data: Path, seeds: int, full: bool, weights: str) 
         trials=counts,
         inflations=inflations(judged, len(diagnoses), resampling),
     )
-
-
-def _diagnoses(recipe: Recipe, rows: pd.DataFrame) -> tuple[str, ...]:
-    if recipe.view is None:
-        diagnoses = tuple(sorted(rows["diagnosis"].unique()))
-    else:
-        diagnoses = taxonomy_view(recipe.view).classes
-    if len(diagnoses) < 2:
-        raise RecipeError("a classifier needs photos of at least two diagnoses")
-    if recipe.model.sigmoid and len(diagnoses) != 2:
-        raise RecipeError(
-            f"a sigmoid head answers two diagnoses, the data have {len(diagnoses)}",
-            fix="set model.sigmoid=false or view='benign-malignant'",
-        )
-    return diagnoses
 
 
 def _counts(trial: Trial, rows: pd.DataFrame, diagnoses: tuple[str, ...]) -> TrialCounts:

@@ -65,7 +65,8 @@ def train(
     catalog = Catalog.open(data)
     parts = load_split(catalog, split)
     rows = {part: part_rows(catalog, parts, part, view=plan.view) for part in Part}
-    diagnoses = _diagnoses(plan, rows)
+    diagnoses = diagnoses_of(plan, rows[Part.TRAIN])
+    _refuse_missing(plan, diagnoses, rows)
     text = _recipe_as_run(plan, catalog, parts, weights)
     if _finished(out, text):
         return load_run(out)
@@ -116,22 +117,15 @@ def _head(recipe: Recipe) -> HeadInfo:
     return HeadInfo(hidden=section.hidden, dropout=section.dropout, sigmoid=section.sigmoid)
 
 
-def _diagnoses(recipe: Recipe, rows: dict[Part, pd.DataFrame]) -> tuple[str, ...]:
-    present = {part: set(table["diagnosis"]) for part, table in rows.items()}
+def diagnoses_of(recipe: Recipe, rows: pd.DataFrame) -> tuple[str, ...]:
+    """The diagnoses in the order of the logits: the view's, or those that the rows show.
+
+    Raises RecipeError where there are too few, or too many for the recipe's head.
+    """
     if recipe.view is None:
-        diagnoses = tuple(sorted(present[Part.TRAIN]))
+        diagnoses = tuple(sorted(rows["diagnosis"].unique()))
     else:
         diagnoses = taxonomy_view(recipe.view).classes
-    for part in (Part.TRAIN, Part.VALIDATION):
-        missing = [d for d in diagnoses if d not in present[part]]
-        if missing:
-            raise RecipeError(
-                f"no {part} photo shows {', '.join(missing)}",
-                where=f"recipe '{recipe.name}' with {len(diagnoses)} diagnoses",
-                expected=f"at least one {part} photo of every diagnosis",
-                fix="split with other shares or another seed, import more photos, or choose a "
-                "view with fewer diagnoses (view=NAME)",
-            )
     if len(diagnoses) < 2:
         raise RecipeError("a classifier needs photos of at least two diagnoses")
     if recipe.model.sigmoid and len(diagnoses) != 2:
@@ -140,6 +134,21 @@ def _diagnoses(recipe: Recipe, rows: dict[Part, pd.DataFrame]) -> tuple[str, ...
             fix="set model.sigmoid=false or view='benign-malignant'",
         )
     return diagnoses
+
+
+def _refuse_missing(
+    recipe: Recipe, diagnoses: tuple[str, ...], rows: dict[Part, pd.DataFrame]
+) -> None:
+    for part in (Part.TRAIN, Part.VALIDATION):
+        missing = sorted(set(diagnoses) - set(rows[part]["diagnosis"]))
+        if missing:
+            raise RecipeError(
+                f"no {part} photo shows {', '.join(missing)}",
+                where=f"recipe '{recipe.name}' with {len(diagnoses)} diagnoses",
+                expected=f"at least one {part} photo of every diagnosis",
+                fix="split with other shares or another seed, import more photos, or choose a "
+                "view with fewer diagnoses (view=NAME)",
+            )
 
 
 def _recipe_as_run(recipe: Recipe, catalog: Catalog, split: Split, weights: str) -> str:

@@ -8,10 +8,10 @@ import pandas as pd
 
 from cutis.data.certificate.subject import Subject, same_spelling, subject_rows
 from cutis.data.sources.base import collect_photos, counted, part_name
+from cutis.data.sources.folders import label_of, part_of
 from cutis.errors import InputError
 from cutis.records import Part
 
-_NEUTRAL = {"images", "image", "imgs", "img", "photos", "photo"}
 _ORDERS = {
     2: (Part.TRAIN.value, Part.TEST.value),
     3: (Part.TRAIN.value, Part.VALIDATION.value, Part.TEST.value),
@@ -67,7 +67,7 @@ def folder_subject(root: Path) -> Subject:
     root = root.resolve()
     photos = _photos_of(root)
     base = Path(os.path.commonpath([path.parent for path in photos]))
-    table = _rows(photos, root, [_part(path, root) for path in photos])
+    table = _rows(photos, root, [part_of(path, root) for path in photos])
     table["image_id"] = [path.relative_to(base).as_posix() for path in photos]
     inside = table["part"].notna()
     if table.loc[inside, "part"].nunique() < 2:
@@ -96,23 +96,10 @@ def _rows(photos: Sequence[Path], root: Path, parts: Sequence[str | None]) -> pd
         {
             "path": [str(path) for path in photos],
             "part": parts,
-            "label": [_label(path, root) for path in photos],
+            "label": [label_of(path, root) for path in photos],
         },
         dtype=object,
     )
-
-
-def _label(path: Path, root: Path) -> str | None:
-    """The deepest folder that is neither a part nor merely called images."""
-    for name in reversed(path.relative_to(root).parts[:-1]):
-        if part_name(name) is None and name.casefold() not in _NEUTRAL:
-            return name
-    return None
-
-
-def _part(path: Path, root: Path) -> str | None:
-    parts = (part_name(name) for name in path.relative_to(root).parts[:-1])
-    return next((part for part in parts if part is not None), None)
 
 
 def _photos_of(folder: Path) -> tuple[Path, ...]:

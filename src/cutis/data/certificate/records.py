@@ -5,7 +5,7 @@ from cutis.records import FORMAT_VERSION, Record
 
 
 class Pair(Record):
-    """Two photos that belong together. `kind` is a LinkKind or `same_isic_number`."""
+    """Two photos that belong together. `kind` is a LinkKind."""
 
     kind: str
     image_id_a: str

@@ -1,34 +1,25 @@
 """How photos belong together, and who is a photo's nearest relative."""
 
 import math
-import re
 
 import pandas as pd
 
+from cutis.data.links import isic_number
 from cutis.data.partition import group_names
 from cutis.records import LinkKind
-
-SAME_ISIC_NUMBER = "same_isic_number"
 
 STRENGTH = (
     LinkKind.IDENTICAL_BYTES.value,
     LinkKind.IDENTICAL_PIXELS.value,
     LinkKind.SAME_PHOTOGRAPH.value,
-    SAME_ISIC_NUMBER,
+    LinkKind.SAME_ISIC_NUMBER.value,
     LinkKind.SAME_LESION.value,
     LinkKind.SAME_PATIENT.value,
 )
 """The kinds of relation, the strongest first."""
 
-_ISIC = re.compile(r"isic[_\- ]?(\d{7})(?!\d)", re.IGNORECASE)
 _COPIES = STRENGTH[:3]
 _RELATIVES = ["image_id", "relative", "kind", "score", "reason"]
-
-
-def isic_number(name: str) -> str | None:
-    """The seven digits of an ISIC number in a file's name; None without one."""
-    found = _ISIC.search(name.replace("\\", "/").rsplit("/", 1)[-1])
-    return found[1] if found else None
 
 
 def with_relations(rows: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +59,13 @@ def nearest(seekers: pd.DataFrame, pool: pd.DataFrame, links: pd.DataFrame) -> p
         _by_key(seekers, pool, "sha256", STRENGTH[0], "the files are equal byte for byte"),
         _by_key(seekers, pool, "pixels_sha256", STRENGTH[1], "the decoded pixels are equal"),
         _by_link(seekers, pool, links),
-        _by_key(seekers, pool, "isic", SAME_ISIC_NUMBER, "the same ISIC number in the name"),
+        _by_key(
+            seekers,
+            pool,
+            "isic",
+            LinkKind.SAME_ISIC_NUMBER.value,
+            "the same ISIC number in the name",
+        ),
         _by_key(seekers, pool, "photograph", STRENGTH[2], "by way of another copy", math.nan),
         _by_key(seekers, pool, "lesion", STRENGTH[4], "the same lesion id"),
         _by_key(seekers, pool, "family", STRENGTH[4], "by way of another photo", math.nan),

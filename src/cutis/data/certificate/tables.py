@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cutis.data.certificate.relations import isic_number
 from cutis.data.certificate.subject import Subject, same_spelling, subject_rows
+from cutis.data.links import isic_number
 from cutis.data.sources.base import (
     Photos,
     collect_photos,

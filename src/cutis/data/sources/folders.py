@@ -24,12 +24,12 @@ _NEUTRAL = {"images", "image", "imgs", "img", "photos", "photo"}
 
 
 def _recognises(folder: Path) -> bool:
-    return folder.is_dir() and any(_label(path, folder) for path in walk_photos(folder))
+    return folder.is_dir() and any(label_of(path, folder) for path in walk_photos(folder))
 
 
 def _read(folder: Path, columns: Mapping[str, str]) -> SourceTable:
     photos = collect_photos(folder)
-    labels = [_label(path, folder) for path in photos.paths]
+    labels = [label_of(path, folder) for path in photos.paths]
     if not any(labels):
         raise InputError(
             "there are no class folders with photos",
@@ -44,7 +44,7 @@ def _read(folder: Path, columns: Mapping[str, str]) -> SourceTable:
         {
             "name": unique_names(photos.paths, _wrapped_root(photos.paths, folder), by_folder=True),
             "path": [str(path) for path in photos.paths],
-            "source_part": [_part(path, folder) for path in photos.paths],
+            "source_part": [part_of(path, folder) for path in photos.paths],
             "source_label": labels,
             "mask": [str(mask) if mask else None for mask in masks],
         }
@@ -62,7 +62,7 @@ def _read(folder: Path, columns: Mapping[str, str]) -> SourceTable:
     )
 
 
-def _label(path: Path, root: Path) -> str | None:
+def label_of(path: Path, root: Path) -> str | None:
     """The deepest folder that is neither a part (train, val, test) nor merely called images."""
     for name in reversed(path.relative_to(root).parts[:-1]):
         if part_name(name) is None and name.casefold() not in _NEUTRAL:
@@ -70,7 +70,8 @@ def _label(path: Path, root: Path) -> str | None:
     return None
 
 
-def _part(path: Path, root: Path) -> str | None:
+def part_of(path: Path, root: Path) -> str | None:
+    """The part that a folder on the way to the photo is called after; None without one."""
     parts = (part_name(name) for name in path.relative_to(root).parts[:-1])
     return next((part for part in parts if part is not None), None)
 
