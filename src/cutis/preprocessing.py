@@ -91,6 +91,21 @@ def load(photo: Path | bytes, settings: Preprocessing) -> NDArray[np.uint8]:
     return resize(decode(photo, at_least=settings.size), settings.size, settings.fit)
 
 
+def thumbnail(photo: Path, side: int, *, square: bool = True) -> bytes:
+    """A small JPEG for a page, its longer side at most `side`, or cropped to a square of it.
+
+    Raises PhotoError as `decode` does.
+    """
+    image = Image.fromarray(decode(photo, at_least=side))
+    if square:
+        image = ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
+    else:
+        image.thumbnail((side, side))
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=80)
+    return written.getvalue()
+
+
 def normalise(pixels: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.float32]:
     """(batch, height, width, 3) uint8 to (batch, 3, height, width): (x / 255 - mean) / std."""
     # Turned while still bytes and then changed in place: several times faster than the formula.

@@ -65,3 +65,18 @@ def test_nearest_photo_is_found_by_direction() -> None:
     labels = np.array([5, 7, 0, 0, 0])
     answers = nearest_answers(features, labels, np.array([0, 1]), np.array([2, 3]))
     assert answers.tolist() == [5, 7]
+
+
+def test_validation_chooses_the_strength(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(120, 40)).astype(np.float32)
+    labels = rng.integers(0, 2, 120)  # features say nothing: the strongest penalty is best
+    index = np.arange(120)
+
+    def found(*strengths: float) -> np.ndarray:
+        monkeypatch.setattr(probes, "STRENGTHS", strengths)
+        recipe = parse_recipe(RECIPE)
+        return head_logits(recipe, 2, features, labels, index[:60], index[60:90], index[90:])
+
+    assert np.array_equal(found(1.0, 0.001), found(1.0))
+    assert not np.array_equal(found(1.0), found(0.001))

@@ -1,19 +1,17 @@
 """The overview of a catalog as a page, with a contact sheet by diagnosis."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from cutis import html, taxonomy
 from cutis.data.catalog import Catalog
 from cutis.data.overview import Absent, Overview
 from cutis.errors import PhotoError
-from cutis.preprocessing import decode
+from cutis.preprocessing import thumbnail
 from cutis.storage import write_file
 
 SHOWN = 12
@@ -143,13 +141,9 @@ def _tile(path: Path, name: str) -> Markup:
 
 def _picture(path: Path, name: str) -> Markup:
     try:
-        rgb = decode(path, at_least=_SIDE)
+        return html.image(thumbnail(path, _SIDE), "image/jpeg", name)
     except PhotoError as error:
         return html.element("div", error.problem, class_="empty")
-    small = ImageOps.fit(Image.fromarray(rgb), (_SIDE, _SIDE), Image.Resampling.BILINEAR)
-    written = io.BytesIO()
-    small.save(written, "JPEG", quality=80)
-    return html.image(written.getvalue(), "image/jpeg", name)
 
 
 def _display(name: str) -> str:

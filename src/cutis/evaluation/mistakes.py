@@ -1,11 +1,9 @@
 """The most confident mistakes, as thumbnails."""
 
-import io
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from cutis import html
@@ -13,7 +11,7 @@ from cutis.errors import PhotoError
 from cutis.evaluation.context import EvaluationContext
 from cutis.evaluation.names import display_name
 from cutis.evaluation.table import EvaluationTable
-from cutis.preprocessing import decode
+from cutis.preprocessing import thumbnail
 
 SHOWN = 24
 _SIDE = 176  # pixels
@@ -63,13 +61,9 @@ def _picture(stored: str | None, name: str, context: EvaluationContext) -> Marku
     if stored is None:
         return html.element("div", "no path", class_="empty")
     try:
-        rgb = decode(context.file_of(stored), at_least=_SIDE)
+        return html.image(thumbnail(context.file_of(stored), _SIDE), "image/jpeg", name)
     except PhotoError as error:
         return html.element("div", error.problem, class_="empty")
-    small = ImageOps.fit(Image.fromarray(rgb), (_SIDE, _SIDE), Image.Resampling.BILINEAR)
-    written = io.BytesIO()
-    small.save(written, "JPEG", quality=82)
-    return html.image(written.getvalue(), "image/jpeg", name)
 
 
 def _text(value: object) -> str | None:

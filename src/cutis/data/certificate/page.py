@@ -1,12 +1,10 @@
 """A certificate as a page: the verdict, what was found, and the offending pairs side by side."""
 
-import io
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
 from markupsafe import Markup
-from PIL import Image
 from tqdm import tqdm
 
 from cutis import html
@@ -15,7 +13,7 @@ from cutis.data.certificate.records import AuditCertificate, Pair
 from cutis.data.certificate.relations import STRENGTH
 from cutis.data.split_records import Check
 from cutis.errors import PhotoError
-from cutis.preprocessing import decode
+from cutis.preprocessing import thumbnail
 
 MOST_SHOWN = 60
 """Pairs across parts that the page shows; of the other lists, a third as many."""
@@ -183,13 +181,7 @@ def _thumbnails(pairs: Sequence[Pair], places: dict[str, str | None]) -> dict[st
 
 def _thumbnail(place: str | None) -> bytes | None:
     """A small JPEG with the photo's aspect; None where it cannot be read."""
-    if place is None:
-        return None
     try:
-        small = Image.fromarray(decode(Path(place), at_least=_SIDE))
+        return None if place is None else thumbnail(Path(place), _SIDE, square=False)
     except PhotoError:
         return None
-    small.thumbnail((_SIDE, _SIDE))
-    data = io.BytesIO()
-    small.save(data, "JPEG", quality=80)
-    return data.getvalue()
