@@ -93,7 +93,7 @@ def test_sharpness_falls_with_blur_and_not_with_noise() -> None:
     photo = draw_lesion("nv", 3)[0]
     steps = [measure_quality(blurred(photo, sigma)).sharpness for sigma in (0, 1, 2, 3, 5)]
     assert falls(steps)
-    hidden = noisy(blurred(photo, 4.5), 6)
+    hidden = noisy(blurred(photo, 5), 3)
     assert measure_quality(hidden).sharpness < THRESHOLDS.blurred_below
     assert "blurred" in quality_flags(measure_quality(hidden))
 

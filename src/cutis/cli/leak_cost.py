@@ -49,18 +49,21 @@ def show(cost: "LeakCost") -> int:
     """Prints the inflation of every score, and how many photos it rests on."""
     from cutis.studies.leak_cost_page import SCORE_NAMES, headline, points
 
-    print_table(
-        ["classifier", "test photos", "score", "with", "without", "inflation", "photos", "groups"],
-        [
-            [row.classifier, row.test_photos, SCORE_NAMES[row.score], _short(row.with_siblings),
-             _short(row.without_siblings), points(row), row.photos, row.groups]
-            for row in cost.inflations
-        ],
-    )  # fmt: skip
-    sizes = sorted({trial.training for trial in cost.trials})
+    for name in dict.fromkeys(row.test_photos for row in cost.inflations):
+        rows = [row for row in cost.inflations if row.test_photos == name]
+        print(f"Test photos: {name} ({rows[0].photos} photos of {rows[0].groups} groups)")
+        print_table(
+            ["classifier", "score", "with", "without", "inflation, points"],
+            [
+                [row.classifier, SCORE_NAMES[row.score], _short(row.with_siblings),
+                 _short(row.without_siblings), points(row)]
+                for row in rows
+            ],
+        )  # fmt: skip
+    sizes = [trial.training for trial in cost.trials]
     print(
-        f"{len(cost.trials)} seeds, {cost.engine}, {' or '.join(map(str, sizes))} training photos "
-        "in both trainings of a seed; intervals of 95 % over resampled groups"
+        f"Means over {len(sizes)} seeds, {cost.engine}; {min(sizes)} to {max(sizes)} training "
+        "photos, as many in both trainings of a seed; 95 % intervals over resampled groups."
     )
     print(headline(cost))
     return 0

@@ -254,6 +254,7 @@ def _otsu(values: Grey) -> tuple[float, float]:
 
 
 _DEPTH, _LENGTH = 48, 100  # of a window along an edge, in pixels
+_FAINT = 0.05  # sum of squared marks below which a window holds no scale
 _PERIODS, _TILTS = np.meshgrid(np.arange(4, 24, 0.5), np.radians(np.arange(-30, 31, 3)))
 
 
@@ -263,16 +264,18 @@ def _ruler(thin_dark: Grey) -> float:
     In the autocorrelation of the thin dark marks, relative to its value at 0, a scale has peaks
     at one, two and three steps and little between them: the lowest of the three peaks less the
     higher of the two gaps, for the best step and a tilt of at most 30 degrees. Marks fainter than
-    0.04 of luminance are left out.
+    0.04 of luminance are left out, and so are windows with next to no marks.
     """
     marks = ndimage.gaussian_filter((thin_dark - 0.04).clip(0, 0.2), 0.7)
     windows = np.stack([w for turns in range(4) for w in _windows(np.rot90(marks, turns))])
+    energy = np.square(windows).sum(axis=(1, 2))
+    windows, energy = windows[energy > _FAINT], energy[energy > _FAINT]
+    if not len(windows):
+        return 0.0
     shape = (_DEPTH * 5 // 3, _LENGTH * 8 // 5)  # zeros enough for three of the largest steps
     spectrum = fft.rfft2(windows, shape)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     correlation = fft.irfft2(power, shape)
-    # The floor keeps a few faint marks from counting as a scale.
-    energy = np.maximum(correlation[:, 0, 0], 0.1)
 
     def at(steps: float) -> Grey:
         y = np.rint(steps * _PERIODS * np.sin(_TILTS)).astype(int)

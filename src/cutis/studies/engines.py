@@ -23,8 +23,8 @@ from cutis.training.loop import Backend, Trainer, TrainingData, logits_of
 from cutis.training.stages import batch_norm_momentum, log_prior
 from cutis.training.train import preprocessing_of
 
-HEAD = "head on frozen features"
-NEAREST = "nearest training photo"
+HEAD = "head"
+NEAREST = "nearest photo"
 RECIPE = "recipe"
 
 Engine = Callable[[Trial, Index], Mapping[str, Answers]]

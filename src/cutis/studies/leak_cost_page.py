@@ -29,17 +29,17 @@ def headline(cost: LeakCost) -> str:
         if row.classifier == classifier and row.score == "balanced_accuracy"
     }
     return (
-        f"Siblings of the test photos in training change the balanced accuracy ({classifier}) by "
-        f"{found['all']} on all test photos, and by {found['with siblings']} on those that have "
-        "siblings."
+        "Siblings of the test photos in training change the balanced accuracy "
+        f"({cost.engine}, {classifier}) by {found['all']} percentage points on all test photos, "
+        f"and by {found['with siblings']} on those that have siblings."
     )
 
 
 def points(row: Inflation) -> str:
-    """The inflation in percentage points with its interval."""
+    """The inflation in percentage points with its interval, without the unit."""
     if row.inflation is None:
-        return "an unknown amount"
-    text = f"{100 * row.inflation:+.1f} points"
+        return "not known"
+    text = f"{100 * row.inflation:+.1f}"
     if row.low is None or row.high is None:
         return text
     return f"{text} ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
@@ -75,7 +75,14 @@ def _results(cost: LeakCost, drawn: bytes) -> Markup:
         ]
         for row in cost.inflations
     ]
-    head = ["Classifier", "Test photos", "Score", "With siblings, %", "Without, %", "Inflation"]
+    head = [
+        "Classifier",
+        "Test photos",
+        "Score",
+        "With siblings, %",
+        "Without, %",
+        "Inflation, points",
+    ]
     return html.section(
         "Inflation",
         html.figure(
@@ -89,7 +96,8 @@ def _results(cost: LeakCost, drawn: bytes) -> Markup:
         html.table(
             [*head, "Photos", "Groups"],
             rows,
-            caption=f"Means over {len(cost.trials)} seeds; photos and groups are distinct ones.",
+            caption=f"Means over {len(cost.trials)} seeds. Photos and groups are distinct ones; a "
+            "photo may have siblings with one seed and none with another.",
             text_columns=3,
         ),
     )

@@ -92,16 +92,18 @@ class CandidateIndex:
 
     def _ask(self, rows: np.ndarray, description: Description, window: int) -> np.ndarray:
         """The neighbours of one window of the photos; window and similarity are not final."""
+        limits = THRESHOLDS
         asking = description.asking(window)
-        wanted = THRESHOLDS.neighbours_of_crop if window else THRESHOLDS.neighbours_of_whole
-        photo, turns = np.nonzero(upright(asking, THRESHOLDS.upright_margin))
+        wanted = limits.neighbours_of_crop if window else limits.neighbours_of_whole
+        margin = limits.upright_margin_of_crop if window else limits.upright_margin_of_whole
+        photo, turns = np.nonzero(upright(asking, margin))
         count = min(wanted + 1, len(self._index))  # a photo is a neighbour of its own
         matches = self._index.search(asking[photo, turns], count, threads=self._threads)
         found = np.zeros((len(photo), count), dtype=CANDIDATE)
         found["a"] = rows[photo][:, None]
         found["b"] = matches.keys.reshape(found.shape)
         found["turn"] = AFTER[self._upright[found["b"]], INVERSE[turns][:, None]]
-        near = matches.distances.reshape(found.shape) <= 1 - THRESHOLDS.least_similarity
+        near = matches.distances.reshape(found.shape) <= 1 - limits.least_similarity
         kept: np.ndarray = found[near & (found["a"] != found["b"])]
         return kept
 

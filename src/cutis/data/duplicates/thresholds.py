@@ -17,7 +17,8 @@ class Thresholds:
 
     # Proposing
     crop_side: float = 0.85
-    upright_margin: float = 0.15
+    upright_margin_of_whole: float = 0.25
+    upright_margin_of_crop: float = 0.15
     neighbours_of_whole: int = 16
     neighbours_of_crop: int = 6
     least_similarity: float = 0.62
@@ -28,7 +29,7 @@ class Thresholds:
     """... or, where they have at least this cosine ..."""
     sure_proposals: int = 16
     """... this many, since there may be many copies of one photo ..."""
-    least_checked_similarity: float = 0.70
+    least_checked_similarity: float = 0.62
     """... and none below this one."""
 
     # Confirming
