@@ -2,10 +2,10 @@
 
     python benchmarks/quality.py FOLDER… --photos 600 --spoilt 60 --json quality.json
 
-Every folder is searched for photos (`--pattern` leaves out masks that lie beside them);
-`--photos` of them are drawn by seed 0, and of these the first
-`--spoilt` are also measured blurred, noisy, dark, bright and faded. Sigma of the blur is in pixels
-of a copy with 200 pixels on its longest side; gains are on the stored values.
+Every folder is searched for photos (`--pattern` leaves out masks that lie beside them); `--photos`
+of them are drawn by seed 0, and of these the first `--spoilt` are also measured blurred, noisy,
+dark, bright and faded. Sigma of the blur is in pixels of a copy with 200 pixels on its longest
+side; gains are on the stored values.
 """
 
 import argparse
