@@ -105,8 +105,8 @@ def test_many_photos_of_one_background_make_few_links(link):
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:120, 0:160]
     background = 150 + 40 * np.exp(-((x - 80) ** 2 + (y - 60) ** 2) / 3000)[..., None]
-    photos = [background + rng.normal(0, 4, (120, 160, 3)) for _ in range(40)]
-    assert len(link([photo.astype(np.uint8) for photo in photos])) < 40
+    photos = [background + rng.normal(0, 4, (120, 160, 3)) for _ in range(25)]
+    assert len(link([photo.astype(np.uint8) for photo in photos])) < 25
 
 
 def test_copies_of_one_photo_hang_together_without_all_pairs(draw, link):

@@ -18,9 +18,9 @@ class Thresholds:
     # Proposing
     crop_side: float = 0.85
     upright_margin_of_whole: float = 0.25
-    upright_margin_of_crop: float = 0.15
+    upright_margin_of_crop: float = 0.18
     neighbours_of_whole: int = 16
-    neighbours_of_crop: int = 6
+    neighbours_of_crop: int = 8
     least_similarity: float = 0.62
     """Cosine of the hash vectors from the index, below which a neighbour is not looked at."""
     proposals: int = 6
@@ -33,7 +33,7 @@ class Thresholds:
     """... and none below this one."""
 
     # Confirming
-    coarse_score: float = 0.68
+    coarse_score: float = 0.64
     """Correlation of the 32-pixel images after a few alignment steps; below it a pair is out."""
     same_score: float = 0.40
     """Median correlation of the fine detail of the blocks, for a link."""
