@@ -2,6 +2,8 @@
 
 import errno
 import hashlib
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,3 +185,20 @@ def test_files_reach_the_disk_before_the_commit(
     write_file(path, "text")
     assert committed == [False]
     assert path.exists()
+
+
+def test_folders_that_a_killed_process_left_are_swept_a_day_later(tmp_path: Path) -> None:
+    target = tmp_path / "report"
+    left = [tmp_path / ".staging-abc", tmp_path / ".report.staging-abc"]
+    living = [tmp_path / ".staging-def", tmp_path / ".report.staging-def"]
+    for folder in [*left, *living]:
+        folder.mkdir()
+        (folder / "half").write_text("written")
+    two_days_ago = time.time() - 2 * 24 * 3600
+    for folder in left:
+        os.utime(folder, (two_days_ago, two_days_ago))
+    write_file(tmp_path / "note", "text")
+    with staged_folder(target, "marker") as staging:
+        (staging / "marker").write_text("whole")
+    assert not any(folder.exists() for folder in left)
+    assert all(folder.exists() for folder in living)

@@ -6,12 +6,15 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cutis.errors import InputError
 
 _COMMIT = ".commit"
+_STAGING = ".staging-"
+_ABANDONED = 24 * 3600  # seconds after which a staging folder is what a killed process left behind
 
 
 def sha256_file(path: Path) -> str:
@@ -60,7 +63,8 @@ def commit_files(folder: Path, writers: Mapping[str, Callable[[Path], object]]) 
     with clear_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         finish_commit(folder)
-        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=folder))
+        _sweep(folder, _STAGING)
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
         try:
             for name, write in writers.items():
                 write(staging / name)
@@ -91,7 +95,9 @@ def staged_folder(target: Path, marker: str) -> Iterator[Path]:
     refuse_other_content(target, marker)
     with clear_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        prefix = f".{target.name}{_STAGING}"
+        _sweep(target.parent, prefix)
+        staging = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
         staging.chmod(0o755)
         retired = staging.with_name(staging.name + "-old")
         try:
@@ -117,6 +123,13 @@ def refuse_other_content(target: Path, marker: str) -> None:
             expected=f"a new or empty folder, or one that holds {marker}",
             fix="choose another --out",
         )
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Removes what processes that were killed have left; a living one's folder is younger."""
+    for staging in folder.glob(f"{prefix}*"):
+        if time.time() - staging.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -24,6 +24,7 @@ class Done:
 
 
 Cutis = Callable[..., Done]
+Refused = Callable[..., str]
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,18 @@ def own_catalog(drawn: World, tmp_path: Path) -> Path:
     copy = tmp_path / "catalog"
     shutil.copytree(drawn.catalog, copy)
     return copy
+
+
+@pytest.fixture
+def refused(cutis: Cutis) -> Refused:
+    """Runs a command line that must fail, and returns its message."""
+
+    def check(*arguments: object) -> str:
+        done = cutis(*arguments)
+        assert done.code == 2, done.out
+        assert done.err.startswith("error: ")
+        assert "Traceback" not in done.err
+        message: str = done.err
+        return message
+
+    return check

@@ -1,5 +1,6 @@
 """Made-up predictions and truth."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cutis.metrics import softmax
+from cutis.evaluation import evaluate_predictions
+from cutis.metrics import Resampling, softmax
 from cutis.records import ModelInfo, Preprocessing, Provenance
 
 DIAGNOSES = ("basal_cell_carcinoma", "melanoma", "melanocytic_nevus", "benign_keratosis")
@@ -109,3 +111,17 @@ def model() -> ModelInfo:
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are made but not drawn to files, which takes most of a report's time."""
     monkeypatch.setattr("cutis.evaluation.style.save", lambda *_: b"<svg/>")
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory, made: Made) -> Path:
+    """A report that is made once."""
+    out: Path = tmp_path_factory.mktemp("written") / "report"
+    evaluate_predictions(made.predictions, made.truth, out, resampling=Resampling(resamples=40))
+    return out
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    """A copy of the report, to be changed at will."""
+    return Path(shutil.copytree(written, tmp_path / "report"))
