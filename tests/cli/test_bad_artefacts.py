@@ -116,6 +116,17 @@ def test_answer_prior_of_a_table(refused: Refused, tmp_path: Path) -> None:
     assert "--answer prior needs a run" in message
 
 
+def test_a_refused_table_costs_no_use_of_the_test_part(
+    refused: Refused, own_catalog: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text("image_id,melanoma,nevus\nnobody,0.7,0.9\n")
+    uses = own_catalog / "splits" / "default" / "uses.json"
+    before = uses.read_bytes() if uses.is_file() else None
+    refused("evaluate", table, "--data", own_catalog, "--out", tmp_path / "report")
+    assert (uses.read_bytes() if uses.is_file() else None) == before
+
+
 # bundles
 
 

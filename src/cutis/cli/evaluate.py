@@ -72,6 +72,7 @@ def evaluate(
     """Judge predictions on photos that were not trained on, with intervals."""
     from cutis.evaluation import EvaluationContext, evaluate_predictions, read_predictions
     from cutis.evaluation.evaluate import MARKER
+    from cutis.evaluation.table import prepare_table
 
     refuse_other_content(out, MARKER)
     judged = _judged(source, answer)
@@ -91,6 +92,8 @@ def evaluate(
         )
     if judged.predict is None:
         predictions = read_predictions(source)
+        # a table that does not hold is refused before it costs a use of the test part
+        prepare_table(predictions, truth, EvaluationContext())
     else:
         predictions = judged.predict(truth, scene.catalog)
     return evaluate_predictions(
