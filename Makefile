@@ -6,13 +6,14 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 DEMO ?= cutis-demo
+PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # Two busy-waiting OpenMP pools on few cores slow each other down by more than an order.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test lint types docs bench-peers clean
 
 demo: $(READY)
 	rm -rf $(DEMO)
@@ -31,6 +32,11 @@ types: $(READY)
 docs: $(READY)
 	$(BIN)/python -m cutis.cli.reference > docs/reference/cli.md
 
+# TensorFlow, with which benchmarks/training.py compares, in an environment of its own (1.4 GB).
+bench-peers:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cutis needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
@@ -38,4 +44,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache

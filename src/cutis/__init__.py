@@ -2,7 +2,8 @@
 
 The names below are loaded when they are first used, so that `import cutis` is quick and needs no
 torch. The verbs of the command line are functions with the same typed arguments; `cutis export` is
-`export_bundle`, since `cutis.export` is a package, and `cutis import` is `import_photos`.
+`export_bundle` and `cutis models` is `list_backbones`, since `cutis.export` and `cutis.models` are
+packages, and `cutis import` is `import_photos`.
 """
 
 from importlib import import_module
@@ -13,13 +14,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cutis.cli.audit import audit
     from cutis.cli.catalog import catalog
+    from cutis.cli.compare import compare
     from cutis.cli.demo import demo
     from cutis.cli.draw import draw
     from cutis.cli.evaluate import evaluate
     from cutis.cli.export import export as export_bundle
     from cutis.cli.import_photos import import_photos
     from cutis.cli.leak_cost import leak_cost
+    from cutis.cli.models import models as list_backbones
     from cutis.cli.predict import predict
+    from cutis.cli.reproduce import reproduce
+    from cutis.cli.search import search
     from cutis.cli.split import split
     from cutis.cli.train import train
     from cutis.data.catalog import Catalog
@@ -41,18 +46,22 @@ __all__ = [
     "__version__",
     "audit",
     "catalog",
+    "compare",
     "demo",
     "draw",
     "evaluate",
     "export_bundle",
     "import_photos",
     "leak_cost",
+    "list_backbones",
     "load_recipe",
     "load_run",
     "load_split",
     "part_rows",
     "predict",
     "predict_photos",
+    "reproduce",
+    "search",
     "split",
     "train",
 ]
@@ -67,18 +76,22 @@ _PLACES = {
     "Run": "cutis.training.run:Run",
     "audit": "cutis.cli.audit:audit",
     "catalog": "cutis.cli.catalog:catalog",
+    "compare": "cutis.cli.compare:compare",
     "demo": "cutis.cli.demo:demo",
     "draw": "cutis.cli.draw:draw",
     "evaluate": "cutis.cli.evaluate:evaluate",
     "export_bundle": "cutis.cli.export:export",
     "import_photos": "cutis.cli.import_photos:import_photos",
     "leak_cost": "cutis.cli.leak_cost:leak_cost",
+    "list_backbones": "cutis.cli.models:models",
     "load_recipe": "cutis.recipes:load_recipe",
     "load_run": "cutis.training.run:load_run",
     "load_split": "cutis.data.splits:load_split",
     "part_rows": "cutis.data.splits:part_rows",
     "predict": "cutis.cli.predict:predict",
     "predict_photos": "cutis.runtime:predict_photos",
+    "reproduce": "cutis.cli.reproduce:reproduce",
+    "search": "cutis.cli.search:search",
     "split": "cutis.cli.split:split",
     "train": "cutis.cli.train:train",
 }

@@ -50,8 +50,9 @@ th, td { padding: .38rem .7rem; border-bottom: 1px solid var(--line); vertical-a
   text-align: start; }
 th { font-weight: 600; }
 thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
-tbody th { font-weight: 500; }
+tbody th { font-weight: 500; min-width: 7rem; }
 .number { text-align: end; font-variant-numeric: tabular-nums; white-space: nowrap; }
+thead .number { white-space: normal; }
 tbody tr:nth-child(even) { background: var(--stripe); }
 .interval { color: var(--soft); font-size: .88em; }
 .tag { display: inline-block; font-size: .72rem; line-height: 1.35; padding: 0 .4em;
@@ -66,6 +67,7 @@ figcaption { color: var(--soft); font-size: .88rem; margin-top: .35rem; max-widt
 .tile { font-size: .78rem; line-height: 1.35; overflow-wrap: anywhere; break-inside: avoid; }
 .tile img, .tile .empty { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 6px;
   background: var(--stripe); display: grid; place-items: center; color: var(--soft); }
+.tile.whole img { object-fit: contain; }
 @media (max-width: 40rem) { main { padding: .75rem .6rem 2rem; } section { padding: .9rem .8rem; }
   th, td { padding: .34rem .45rem; } table { font-size: .84rem; } }
 @page { margin: 14mm; }

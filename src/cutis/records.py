@@ -23,6 +23,20 @@ class Part(StrEnum):
     TEST = "test"
 
 
+class QualityFlag(StrEnum):
+    """What may be wrong with a photo; `cutis.metrics.quality` says when and what to do."""
+
+    BLURRED = "blurred"
+    DARK = "dark"
+    OVEREXPOSED = "overexposed"
+    LOW_CONTRAST = "low_contrast"
+    LESION_SMALL = "lesion_small"
+    BLACK_CORNERS = "black_corners"
+    RULER = "ruler"
+    HAIR = "hair"
+    NOT_SKIN = "not_skin"
+
+
 class LinkKind(StrEnum):
     """Why two photos belong together and must not be split."""
 
@@ -54,9 +68,20 @@ CATALOG_SCHEMA = pa.schema(
         pa.field("width", pa.int32()),  # pixels, after EXIF orientation
         pa.field("height", pa.int32()),
         pa.field("mask", pa.string()),  # path of the lesion mask
-        pa.field("flags", pa.list_(pa.string())),  # e.g. unreadable
+        pa.field("flags", pa.list_(pa.string())),  # unreadable, or each a QualityFlag
+        # Scores of cutis.metrics.quality; null where they were not measured.
+        pa.field("quality_sharpness", pa.float32()),
+        pa.field("quality_dark", pa.float32()),
+        pa.field("quality_bright", pa.float32()),
+        pa.field("quality_contrast", pa.float32()),
+        pa.field("quality_lesion_share", pa.float32()),
+        pa.field("quality_corners", pa.float32()),
+        pa.field("quality_ruler", pa.float32()),
+        pa.field("quality_hair", pa.float32()),
+        pa.field("quality_skin", pa.float32()),
     ]
 )
+QUALITY_COLUMNS = [name for name in CATALOG_SCHEMA.names if name.startswith("quality_")]
 
 LINK_SCHEMA = pa.schema(
     [
@@ -114,6 +139,18 @@ class HeadInfo(Record):
     hidden: tuple[int, ...] = ()  # units of the dense layers before the answer
     dropout: float = 0.0
     sigmoid: bool = False
+    attention: Literal["none", "se", "cbam"] = "none"
+
+
+class BackboneFacts(Record):
+    """What `cutis models` says of a backbone, without a classifier on top."""
+
+    name: str
+    parameters: int | None  # running statistics included, as Keras counts; None: not counted
+    multiply_adds: int | None  # for one photo of `size`
+    size: int  # side of the square input that its weights were trained for, pixels
+    weights: str | None  # repository on the Hugging Face hub
+    licence: str | None  # of these weights
 
 
 class ModelInfo(Record):

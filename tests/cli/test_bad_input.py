@@ -187,7 +187,7 @@ def test_hub_that_cannot_be_reached(train: Refused, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     message = train("model.backbone=mobilenet_v2", weights="imagenet")
-    assert "the ImageNet weights could not be downloaded" in message
+    assert "the pretrained weights could not be downloaded" in message
     assert "--weights none" in message
 
 

@@ -48,6 +48,26 @@ def test_show(catalog: Path, tmp_path: Path, cutis: Cutis) -> None:
     assert "Contact sheet" in page
 
 
+def test_quality_from_import_to_split(catalog: Path, tmp_path: Path, cutis: Cutis) -> None:
+    photos = package.Catalog.open(catalog).photos
+    read = photos["width"].notna()
+    assert (photos["quality_sharpness"].notna() == read).all()
+    ruled = photos["flags"].map(lambda flags: "ruler" in flags)
+    assert ruled.any()
+    done = cutis("catalog", "show", catalog, "--html", tmp_path / "page.html")
+    assert "quality flag" in done.out
+    assert "Photo quality" in (tmp_path / "page.html").read_text("utf-8")
+    assert "are in no part" not in cutis("split", catalog).out
+    done = cutis("split", catalog, "--drop", "ruler,blurred")
+    assert done.code == 0, done.err
+    assert "photos are in no part (dropped: blurred, ruler)" in done.out
+    audited = cutis("audit", catalog)
+    assert audited.code == 0, audited.out
+    refused = cutis("split", catalog, "--drop", "rulers")
+    assert refused.code == 2
+    assert "did you mean 'ruler'" in refused.err
+
+
 def test_credits(catalog: Path, cutis: Cutis) -> None:
     done = cutis("catalog", "credits", catalog)
     assert done.code == 0

@@ -56,7 +56,7 @@ def assert_same(run: Path, whole: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "calls", "epochs"),
     [
-        ("cutis.training.loop augment_batch", 8, 2),  # in the middle of an epoch
+        ("cutis.training.supply augment_batch", 8, 2),  # in the middle of an epoch
         ("cutis.training.train history_csv", 4, 3),  # between checkpoint and curves
         ("cutis.training.run save", 1, 4),  # while the weights are written
     ],

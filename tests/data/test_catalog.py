@@ -50,6 +50,7 @@ def test_counts(make_catalog: MakeCatalog) -> None:
         "lesions": 0,
         "diagnoses": {"melanoma": 2, "melanocytic_nevus": 1, "psoriasis": 1},
         "links": {"same_lesion": 1},
+        "flags": {"blurred": 1, "unreadable": 1},
     }
 
 

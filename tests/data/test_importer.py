@@ -12,7 +12,8 @@ from PIL import Image
 
 from cutis import preprocessing
 from cutis.data import importer, scan
-from cutis.data.catalog import UNREADABLE, Catalog
+from cutis.data.catalog import Catalog
+from cutis.data.flags import UNREADABLE
 from cutis.data.importer import import_sources, source_name
 from cutis.errors import InputError
 
@@ -274,7 +275,7 @@ def test_an_interruption_leaves_the_old_catalog_and_keeps_what_was_read(
     original = scan.scan_photo
     decoded: list[str] = []
 
-    def interrupted(path: Path) -> scan.Scan:
+    def interrupted(path: Path, measure: None) -> scan.Scan:
         if path.name == "ISIC_0000007.jpg":
             raise KeyboardInterrupt
         decoded.append(path.name)
@@ -291,7 +292,7 @@ def test_an_interruption_leaves_the_old_catalog_and_keeps_what_was_read(
     assert {"ISIC_0000000.jpg", "ISIC_0000003.jpg"} <= set(decoded)
     again: list[str] = []
 
-    def counting(path: Path) -> scan.Scan:
+    def counting(path: Path, measure: None) -> scan.Scan:
         again.append(path.name)
         return original(path)
 

@@ -164,7 +164,7 @@ def test_the_page_is_one_file_with_a_contact_sheet(
     catalog: Catalog, ham: Path, tmp_path: Path
 ) -> None:
     (ham / "HAM10000_images_part_1" / "ISIC_0000002.jpg").unlink()
-    overview_page.write_page(describe(catalog), tmp_path / "page.html")
+    overview_page.write_page(describe(catalog), tmp_path / "page.html", {})
     page = (tmp_path / "page.html").read_text("utf-8")
     assert not re.search(r'(src|href)="(?!data:)', page)
     # the unlinked photo has no thumbnail, and is named where it would stand
@@ -178,7 +178,7 @@ def test_the_contact_sheet_is_capped_and_shows_every_source(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(overview_page, "SHOWN", 2)
-    overview_page.write_page(describe(catalog), tmp_path / "page.html")
+    overview_page.write_page(describe(catalog), tmp_path / "page.html", {})
     page = (tmp_path / "page.html").read_text("utf-8")
     assert page.count("<img ") == 2 * describe(catalog).usable["diagnosis"].nunique()
     assert "clinic/nevus/own" in page
@@ -186,7 +186,7 @@ def test_the_contact_sheet_is_capped_and_shows_every_source(
 
 def test_names_are_escaped(make_catalog: MakeCatalog, tmp_path: Path) -> None:
     rows = [{"image_id": "one/<script>alert(1)</script>", "diagnosis": "melanoma"}]
-    overview_page.write_page(describe(make_catalog(rows)), tmp_path / "page.html")
+    overview_page.write_page(describe(make_catalog(rows)), tmp_path / "page.html", {})
     page = (tmp_path / "page.html").read_text("utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -196,5 +196,5 @@ def test_an_empty_catalog_is_described(make_catalog: MakeCatalog, tmp_path: Path
     catalog = make_catalog([{"image_id": "one/a", "diagnosis": None}])
     found = describe(catalog)
     assert (found.photographs, len(found.usable)) == (1, 0)
-    overview_page.write_page(found, tmp_path / "page.html")
+    overview_page.write_page(found, tmp_path / "page.html", {})
     assert "1 photos of 1 sources" in (tmp_path / "page.html").read_text("utf-8")

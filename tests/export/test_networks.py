@@ -12,8 +12,9 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from cutis.errors import InputError
-from cutis.export import ExportSummary
+from cutis.export import ExportSummary, export_model
 from cutis.export.onnx import OPSET, write_onnx
+from cutis.models.registry import build_classifier
 from cutis.preprocessing import normalise
 from cutis.records import ModelInfo
 from cutis.runtime import Predictor
@@ -100,3 +101,21 @@ class _Unheard(nn.Module):
 def test_an_operator_that_onnx_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be written as ONNX .*bessel_j0"):
         write_onnx(_Unheard(), 8, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("attention", ["se", "cbam"])
+def test_attention_is_exported(
+    attention: str,
+    info: ModelInfo,
+    calibration: NDArray[np.uint8],
+    check: NDArray[np.uint8],
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    model = build_classifier("small_cnn", 3, size=32, attention=attention).eval()
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.normal_(std=0.3)
+    parity = export_model(model, info, calibration, check, tmp_path / "bundle").parity
+    assert parity.fp32.largest_logit_difference < 1e-4
+    assert parity.int8.mean_probability_difference < 0.05

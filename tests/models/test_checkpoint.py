@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from cutis.errors import InputError
-from cutis.models.checkpoint import load_backbone
+from cutis.models.checkpoint import load_backbone, weights_licence
 from cutis.models.mobilenet_v2 import MobileNetV2
+from cutis.models.timm_library import timm_library
 
 
 def test_reads_a_file_with_our_names_and_leaves_its_classifier(tmp_path: Path) -> None:
@@ -53,13 +54,19 @@ def test_unreachable_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_imagenet_weights_exist_for_the_full_width_only() -> None:
-    with pytest.raises(InputError, match="no ImageNet weights for this backbone"):
+    with pytest.raises(InputError, match="no pretrained weights for this backbone"):
         load_backbone(MobileNetV2(0.35), "imagenet")
 
 
+def test_the_licence_is_that_of_the_start_weights() -> None:
+    backbone = MobileNetV2()
+    assert weights_licence(backbone, "imagenet") == "Apache-2.0"
+    assert weights_licence(backbone, "none") is None
+    assert weights_licence(backbone, "w.safetensors") == "not known, from a file"
+
+
 def test_timm_weights_give_timm_output(tmp_path: Path) -> None:
-    timm = pytest.importorskip("timm", reason="timm is not installed")
-    theirs = timm.create_model("mobilenetv2_050", pretrained=False).eval()
+    theirs = timm_library().create_model("mobilenetv2_050", pretrained=False).eval()
     for module in theirs.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)

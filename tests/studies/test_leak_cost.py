@@ -77,7 +77,7 @@ def test_same_seed_same_record_and_features_are_computed_once(
 ) -> None:
     first = measured(drawn, recipe, seeds=2)
     monkeypatch.setattr(
-        "cutis.studies.features.load", lambda photo, settings: pytest.fail("decoded again")
+        "cutis.studies.features.photo_batches", lambda *_: pytest.fail("decoded again")
     )
     assert measured(drawn, recipe, seeds=2) == first
     other = measured(drawn, recipe, seeds=2, overrides=["seed=0", "model.dropout=0.5"])

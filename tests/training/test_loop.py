@@ -13,8 +13,10 @@ from cutis.preprocessing import normalise
 from cutis.recipes import parse_recipe
 from cutis.recipes.schema import Recipe
 from cutis.records import Preprocessing
-from cutis.training.loop import Backend, History, Trainer, TrainingData, logits_of
+from cutis.training.backend import Backend
+from cutis.training.loop import History, Trainer, logits_of
 from cutis.training.stages import batch_norm_momentum
+from cutis.training.supply import TrainingData
 
 RECIPE = """
 name = "tiny"

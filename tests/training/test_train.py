@@ -1,5 +1,6 @@
 """From a recipe and a catalog to a run, on a few coloured photos."""
 
+import errno
 import math
 from pathlib import Path
 
@@ -169,3 +170,27 @@ def test_a_sigmoid_head_answers_two_diagnoses(folder: Path, tmp_path: Path) -> N
     run = trained(folder, tmp_path / "run", "model.sigmoid=true")
     photos = sorted((folder / "photos").rglob("*.png"))[:4]
     assert (run_logits(run, photos)[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("obstacle", ["full disk", "limit"])
+def test_training_goes_on_where_nothing_can_be_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    settings = ("stage.1.trainable=head", "seed=7")
+    kept = trained(folder, tmp_path / "kept", *settings)
+    for file in (folder / "catalog" / ".cache").glob("activations-*"):
+        file.unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if obstacle == "limit":
+        monkeypatch.setenv("CUTIS_CACHE_GB", "0")
+    else:
+        monkeypatch.setattr("cutis.training.feature_cache.write_array", full)
+    without = trained(folder, tmp_path / "without", *settings)
+    histories = [pd.read_csv(run.folder / "history.csv") for run in (kept, without)]
+    difference = histories[0]["train_loss"] - histories[1]["train_loss"]
+    assert difference.abs().max() < 1e-4
+    assert "activations are computed in every epoch" in (without.folder / "log.txt").read_text()
+    assert "MB of activations in" in (kept.folder / "log.txt").read_text()

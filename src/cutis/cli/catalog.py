@@ -59,6 +59,7 @@ def catalog(
     ] = None,
 ) -> Answer:
     """Look into a catalog: its counts and gaps, its credits, its conflicting diagnoses."""
+    from cutis.cli.photo_quality import flag_guides
     from cutis.data import overview, overview_page
     from cutis.data.catalog import Catalog
 
@@ -75,7 +76,7 @@ def catalog(
         return Answer(conflicts=found, written=out)
     described = overview.describe(opened, view)
     if html is not None:
-        overview_page.write_page(described, html)
+        overview_page.write_page(described, html, flag_guides())
     return Answer(overview=described, written=html)
 
 
@@ -98,6 +99,7 @@ def show(answer: Answer) -> int:
 
 
 def _show_overview(overview: "Overview") -> None:
+    from cutis.cli.photo_quality import flag_guides
     from cutis.data.overview_page import absent_sentence, headline
 
     _print_frame("source", overview.sources)
@@ -108,6 +110,18 @@ def _show_overview(overview: "Overview") -> None:
     _print_frame("not known", shares)
     print_table(["link", "pairs"], overview.links.items())
     _print_disagreements(overview.disagreements)
+    if overview.flags is None:
+        print("note: the quality of the photos has not been measured; import them again")
+    else:
+        _print_frame("quality flag", overview.flags)
+        print_table(
+            ["quality flag", "raised by", "meaning"],
+            [
+                [flag, guide.rule, guide.advice]
+                for flag, guide in flag_guides().items()
+                if overview.flags.loc[flag, "all"]
+            ],
+        )
     licences = {info.licence or "not known" for info in overview.catalog.info.sources}
     print(f"licences: {', '.join(sorted(licences))} (see 'cutis catalog credits')")
     for absent in overview.absent:

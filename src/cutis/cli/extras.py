@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from cutis.errors import MissingDependencyError
 
-_OF_TRAINING = {"torch", "safetensors", "tomlkit", "onnx", "onnxscript"}
+_OF_TRAINING = ("torch", "safetensors", "tomlkit", "onnx", "onnxscript")
+_EXTRAS = dict.fromkeys(_OF_TRAINING, "train") | {"optuna": "search"}
 
 
 @contextmanager
@@ -14,6 +15,6 @@ def needs_training() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name in _OF_TRAINING:
-            raise MissingDependencyError(error.name, "train") from error
+        if error.name in _EXTRAS:
+            raise MissingDependencyError(error.name, _EXTRAS[error.name]) from error
         raise

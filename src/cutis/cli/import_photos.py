@@ -47,6 +47,7 @@ def import_photos(
     ] = None,
 ) -> "ImportSummary":
     """Bring photos with their diagnoses into a catalog; find what belongs together."""
+    from cutis.cli.photo_quality import METER
     from cutis.data.importer import import_sources
 
     matches = [(text, _COLUMN.fullmatch(text)) for text in sources]
@@ -61,6 +62,7 @@ def import_photos(
         view=view,
         copy=copy,
         conflicts=conflicts,
+        quality=METER,
     )
 
 
@@ -69,6 +71,7 @@ def show(summary: "ImportSummary") -> int:
     catalog, counts = summary.catalog, summary.catalog.info.counts
     print_table(["diagnosis", "photos"], counts.diagnoses.items())
     print_table(["link", "pairs"], counts.links.items())
+    print_table(["flag", "photos"], counts.flags.items())
     for warning in summary.warnings:
         print(f"note: {warning}")
     state = "written" if summary.changed else "unchanged"

@@ -25,6 +25,13 @@ def split(
     hold_out: Annotated[
         str | None, Option(metavar="SOURCE", help="The source that is the test part, whole.")
     ] = None,
+    drop: Annotated[
+        str | None,
+        Option(
+            metavar="FLAG[,FLAG…]",
+            help="Leave photos with one of these quality flags out of all parts.",
+        ),
+    ] = None,
     unsafe_by_image: Annotated[
         bool,
         Option(
@@ -45,6 +52,7 @@ def split(
         shares=_parsed(shares),
         folds=folds,
         hold_out=hold_out,
+        drop=[flag.strip() for flag in drop.split(",")] if drop else (),
         unsafe_by_image=unsafe_by_image,
     )
 
@@ -65,6 +73,9 @@ def show(split: "Split") -> int:
     diagnoses = sorted({name for part in counts.values() for name in part})
     rows = [[name, *(counts[part].get(name, 0) for part in counts)] for name in diagnoses]
     print_table(["diagnosis", *counts], rows)
+    if split.info.left_out:
+        why = f" (dropped: {', '.join(split.info.drop)})" if split.info.drop else ""
+        print(f"{split.info.left_out} photos are in no part{why}")
     for warning in split.info.warnings:
         print(f"note: {warning}")
     if split.info.unsafe:

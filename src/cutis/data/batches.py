@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cutis import __version__
+from cutis.data.array_file import kept_array
 from cutis.errors import PhotoError
 from cutis.preprocessing import load
 from cutis.records import Preprocessing
-from cutis.storage import clear_write_errors
 
 _DECODERS = 2
-_CHUNK = 64
+_BATCH = 64
 T = TypeVar("T")
 
 
@@ -26,22 +27,22 @@ def decoded_pixels(
     settings: Preprocessing,
     cache: Path,
 ) -> NDArray[np.uint8]:
-    """All photos at the network's input size, (photos, size, size, 3), as a read-only memory map.
+    """All photos at the network's input size, (photos, size, size, 3), as a memory map.
 
     The file in the folder `cache` is keyed by the photos' content, their order, size and fit; it
-    is written on first use and read afterwards, at 20,000 photos a second instead of some hundred.
+    is written on first use and read afterwards, at thousands of photos a second.
     Raises PhotoError for a photo that cannot be read, and before reading any where some are gone.
     """
     key = hashlib.sha256(
-        "\n".join([f"{settings.size} {settings.fit}", *sha256]).encode()
+        "\n".join([f"{__version__} {settings.size} {settings.fit}", *sha256]).encode()
     ).hexdigest()
     file = cache / f"pixels-{settings.size}-{settings.fit}-{key[:16]}.npy"
-    shape = (len(paths), settings.size, settings.size, 3)
-    if not file.is_file():
+
+    def decoded() -> Iterator[NDArray[np.uint8]]:
         _require(paths)
-        _decode_into(file, shape, paths, settings)
-    pixels: NDArray[np.uint8] = np.load(file, mmap_mode="r")
-    return pixels
+        return photo_batches(paths, settings, "decoding")
+
+    return kept_array(file, (len(paths), settings.size, settings.size, 3), np.uint8, decoded)
 
 
 def _require(paths: Sequence[Path]) -> None:
@@ -56,28 +57,20 @@ def _require(paths: Sequence[Path]) -> None:
         )
 
 
-def _decode_into(
-    file: Path, shape: tuple[int, ...], paths: Sequence[Path], settings: Preprocessing
-) -> None:
-    partial = file.with_suffix(".partial")
-    with clear_write_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            pixels = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-            with (
-                ThreadPoolExecutor(_DECODERS) as pool,
-                tqdm(total=len(paths), desc="decoding", unit="photo", disable=None) as bar,
-            ):
-                for start in range(0, len(paths), _CHUNK):
-                    chunk = paths[start : start + _CHUNK]
-                    for offset, photo in enumerate(pool.map(lambda p: load(p, settings), chunk)):
-                        pixels[start + offset] = photo
-                    bar.update(len(chunk))
-            pixels.flush()
-            partial.rename(file)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+def photo_batches(
+    paths: Sequence[Path], settings: Preprocessing, doing: str
+) -> Iterator[NDArray[np.uint8]]:
+    """Photos decoded in threads, (64 or fewer, size, size, 3) at a time, with a bar named `doing`.
+
+    Raises PhotoError for a photo that cannot be read.
+    """
+    with (
+        ThreadPoolExecutor(_DECODERS) as pool,
+        tqdm(total=len(paths), desc=doing, unit="photo", disable=None) as bar,
+    ):
+        for part in batch_slices(len(paths), _BATCH):
+            yield np.stack(list(pool.map(lambda photo: load(photo, settings), paths[part])))
+            bar.update(part.stop - part.start)
 
 
 def epoch_order(

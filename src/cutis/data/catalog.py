@@ -13,18 +13,17 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from cutis import __version__, taxonomy
 from cutis.data.conflicts import Rule, parse_policy
+from cutis.data.flags import UNREADABLE, count_flags, flagged
 from cutis.data.merge import Merged, merge
 from cutis.errors import InputError
 from cutis.records import CATALOG_SCHEMA, FORMAT_VERSION, LINK_SCHEMA, Record
 from cutis.storage import commit_files, finish_commit, sha256_file
 
 CATALOG_FILE = "catalog.json"
-UNREADABLE = "unreadable"
-"""The flag of a photo that could not be decoded."""
 
 _TABLES = ("catalog.parquet", "links.parquet")
 _PLACES = ["path", "mask"]
@@ -52,6 +51,7 @@ class CatalogCounts(Record):
     lesions: int
     diagnoses: dict[str, int]
     links: dict[str, int]  # by LinkKind
+    flags: dict[str, int] = Field(default_factory=dict)  # photos by flag
 
 
 class CatalogOptions(Record):
@@ -122,9 +122,8 @@ class Catalog:
         """The readable photos with the appearances of each photograph merged, as the catalog's
         option `conflicts` says, and the photographs on which its sources disagree.
         """
-        readable = ~self.photos["flags"].map(lambda flags: UNREADABLE in flags)
         return merge(
-            self.photos[readable],
+            self.photos[~flagged(self.photos, [UNREADABLE])],
             self.links,
             parse_policy(self.info.options.conflicts),
             view=view or self.info.options.view,
@@ -281,11 +280,13 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 
 def _counts(photos: pd.DataFrame, links: pd.DataFrame) -> CatalogCounts:
     lesions = photos.loc[photos["lesion_id"].notna(), ["source", "lesion_id"]]
+    flags = count_flags(photos)
     return CatalogCounts(
         photos=len(photos),
-        unreadable=sum(UNREADABLE in flags for flags in photos["flags"]),
+        unreadable=flags.get(UNREADABLE, 0),
         undiagnosed=int(photos["diagnosis"].isna().sum()),
         lesions=len(lesions.drop_duplicates()),
         diagnoses={str(k): int(v) for k, v in photos["diagnosis"].value_counts().items()},
         links={str(k): int(v) for k, v in links["kind"].value_counts().sort_index().items()},
+        flags=flags,
     )

@@ -3,7 +3,7 @@
 import re
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,21 +13,21 @@ import pandas as pd
 from cutis import __version__, taxonomy
 from cutis.data.catalog import (
     CATALOG_FILE,
-    UNREADABLE,
     Catalog,
     CatalogOptions,
     SourceInfo,
     write_catalog,
 )
 from cutis.data.conflicts import Rule, check_trusted, parse_policy
+from cutis.data.flags import UNREADABLE
 from cutis.data.labels import Labels, map_labels
 from cutis.data.links import link_photos
 from cutis.data.merge import LEFT_OUT
-from cutis.data.scan import Scan, scan_photos
+from cutis.data.scan import Measure, Scan, Scores, scan_photos
 from cutis.data.sources import SourceTable, read_source
 from cutis.data.sources.base import counted
 from cutis.errors import InputError
-from cutis.records import CATALOG_SCHEMA
+from cutis.records import CATALOG_SCHEMA, QUALITY_COLUMNS
 from cutis.storage import clear_write_errors, finish_commit
 
 _OWN_FILES = {CATALOG_FILE, ".cache", "photos", "splits"}
@@ -40,6 +40,18 @@ class ImportSummary:
     catalog: Catalog
     changed: bool
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class QualityMeter:
+    """How the quality of a photo is measured, and which flags its scores raise.
+
+    `measure` gives the scores of QUALITY_COLUMNS, named without the prefix; see
+    `cutis.metrics.quality`.
+    """
+
+    measure: Measure
+    flags: Callable[[Scores], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,7 @@ def import_sources(
     view: str | None = None,
     copy: bool = False,
     conflicts: str | None = None,
+    quality: QualityMeter | None = None,
 ) -> ImportSummary:
     """Reads collections of photos into a catalog, new or existing.
 
@@ -87,6 +100,8 @@ def import_sources(
         conflicts: the policy by which splits and training see one row a photograph (see
             docs/verbs/catalog.md); None keeps the catalog's, which is "keep" with one source and
             "drop" with several.
+        quality: measures all photos of the catalog while they are decoded; None leaves their
+            scores null.
 
     Nothing is written before all labels are known. Importing again changes no file when nothing
     has changed; after an interruption the old catalog stands and the photos already read are not
@@ -107,8 +122,9 @@ def import_sources(
     replaced = {source.name for source in read}
     kept = [] if old is None else [old.photos[~old.photos["source"].isin(replaced)]]
     photos = pd.concat([*kept, *rows], ignore_index=True).sort_values("image_id", ignore_index=True)
-    scans = scan_photos([into / path for path in photos["path"]], into)
-    photos = _with_scans(photos, scans)
+    places = [into / path for path in photos["path"]]
+    scans = scan_photos(places, into, None if quality is None else quality.measure)
+    photos = _with_scans(photos, scans, quality)
     warnings = [f"{s.name}: {note}" for s in read for note in (*s.table.warnings, *s.labels.notes)]
     broken = [
         f"{image_id} ({scan.problem})"
@@ -233,19 +249,32 @@ def _source_rows(source: _Source) -> pd.DataFrame:
     )
 
 
-def _with_scans(photos: pd.DataFrame, scans: Sequence[Scan]) -> pd.DataFrame:
+def _with_scans(
+    photos: pd.DataFrame, scans: Sequence[Scan], quality: QualityMeter | None
+) -> pd.DataFrame:
+    scores = [scan.quality or {} for scan in scans]
     known = pd.DataFrame(
         {
             "sha256": [scan.sha256 for scan in scans],
             "pixels_sha256": [scan.pixels_sha256 for scan in scans],
             "width": pd.array([scan.width for scan in scans], dtype="Int32"),
             "height": pd.array([scan.height for scan in scans], dtype="Int32"),
-            "flags": [(UNREADABLE,) if scan.problem else () for scan in scans],
+            "flags": [_flags(scan, quality) for scan in scans],
+        }
+        | {
+            name: pd.array([row.get(name.removeprefix("quality_")) for row in scores], "Float32")
+            for name in QUALITY_COLUMNS
         },
         index=photos.index,
     )
     columns: list[str] = CATALOG_SCHEMA.names
     return photos.drop(columns=known.columns, errors="ignore").join(known)[columns]
+
+
+def _flags(scan: Scan, quality: QualityMeter | None) -> tuple[str, ...]:
+    if scan.problem:
+        return (UNREADABLE,)
+    return tuple(quality.flags(scan.quality)) if quality and scan.quality else ()
 
 
 def _links(old: Catalog | None, photos: pd.DataFrame, scans: Sequence[Scan]) -> pd.DataFrame:

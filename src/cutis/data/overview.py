@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cutis.data.catalog import UNREADABLE, Catalog
+from cutis.data.catalog import Catalog
+from cutis.data.flags import UNREADABLE, flagged, quality_known
+from cutis.records import QualityFlag
 from cutis.storage import write_file
 
 NOT_KNOWN = "not known"
@@ -49,6 +51,9 @@ class Overview:
     links: dict[str, int]  # pairs by kind
     disagreements: pd.DataFrame  # index kind, diagnoses, decision: photographs
     absent: tuple[Absent, ...]
+    flags: (
+        pd.DataFrame | None
+    )  # index quality flag, photos by source, and "all"; None: not measured
 
 
 def describe(catalog: Catalog, view: str | None = None) -> Overview:
@@ -71,6 +76,7 @@ def describe(catalog: Catalog, view: str | None = None) -> Overview:
         links=dict(catalog.info.counts.links),
         disagreements=count_disagreements(merged.disagreements),
         absent=absent_sources(catalog),
+        flags=_flags(photos) if quality_known(photos) else None,
     )
 
 
@@ -126,9 +132,7 @@ def _by_source(catalog: Catalog, usable: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "photos": photos["source"].value_counts(),
-            "unreadable": photos.loc[
-                [UNREADABLE in flags for flags in photos["flags"]], "source"
-            ].value_counts(),
+            "unreadable": photos.loc[flagged(photos, [UNREADABLE]), "source"].value_counts(),
             "undiagnosed": photos.loc[photos["diagnosis"].isna(), "source"].value_counts(),
             "usable": usable["source"].value_counts(),
         }
@@ -140,6 +144,15 @@ def _crossed(values: pd.Series, sources: pd.Series) -> pd.DataFrame:
     table = pd.crosstab(values.to_numpy(), sources.to_numpy())
     table["all"] = table.sum(axis=1)
     return table.sort_values("all", ascending=False, kind="stable")
+
+
+def _flags(photos: pd.DataFrame) -> pd.DataFrame:
+    """All sources have a column, and all flags of QualityFlag a row, also where none is raised."""
+    raised = photos.explode("flags")
+    table = pd.crosstab(raised["flags"], raised["source"])
+    sources = sorted(photos["source"].unique())
+    table = table.reindex(index=[*QualityFlag], columns=sources, fill_value=0)
+    return table.assign(all=table.sum(axis=1))
 
 
 def _missing(photos: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """The overview of a catalog as a page, with a contact sheet by diagnosis."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from tqdm import tqdm
 
 from cutis import html, taxonomy
 from cutis.data.catalog import Catalog
+from cutis.data.flags import flagged
 from cutis.data.overview import Absent, Overview
 from cutis.errors import PhotoError
 from cutis.preprocessing import thumbnail
@@ -17,13 +20,31 @@ from cutis.storage import write_file
 SHOWN = 12
 """Photos of one diagnosis on the contact sheet."""
 
+EXTREMES = 8
+"""Photos shown of one quality flag."""
+
 _MOST_TILES = 1200
 _MOST_DISAGREEMENTS = 60
 _SIDE = 120  # pixels
 
 
-def write_page(overview: Overview, path: Path) -> None:
-    """Writes one self-contained HTML file."""
+@dataclass(frozen=True)
+class FlagGuide:
+    """What a quality flag means and which score raises it."""
+
+    advice: str
+    score: str  # a column of the catalog without "quality_"
+    below: bool  # scores below the limit raise the flag; otherwise those above
+    limit: float
+
+    @property
+    def rule(self) -> str:
+        """When the flag is raised, in words."""
+        return f"{self.score} {'below' if self.below else 'above'} {self.limit:g}"
+
+
+def write_page(overview: Overview, path: Path, guides: Mapping[str, FlagGuide]) -> None:
+    """Writes one self-contained HTML file; `guides` explain the quality flags."""
     folder = overview.catalog.folder
     title = f"Catalog {folder.resolve().name}"
     body = [
@@ -40,6 +61,7 @@ def write_page(overview: Overview, path: Path) -> None:
         _missing(overview.missing),
         _links(overview),
         _disagreements(overview.disagreements),
+        _quality(overview, guides),
         _contact_sheet(overview.catalog, overview.usable),
     ]
     write_file(path, html.page(title, *body))
@@ -110,6 +132,35 @@ def _disagreements(counted: pd.DataFrame) -> Markup:
     return html.section("Disagreements", made)
 
 
+def _quality(overview: Overview, guides: Mapping[str, FlagGuide]) -> Markup:
+    if overview.flags is None:
+        text = html.paragraph("Not measured; 'cutis import' measures it while it reads the photos.")
+        return html.section("Photo quality", text)
+    note = (
+        "Flags are hints, and some are wrong more often than right: look before you drop any "
+        "(cutis split --drop FLAG). The photos shown have the most extreme scores."
+    )
+    parts = [html.paragraph(note), _by_source(overview.flags, "flag")]
+    photos = overview.catalog.photos
+    for flag, guide in guides.items():
+        rows = photos[flagged(photos, [flag])]
+        if rows.empty:
+            continue
+        column = f"quality_{guide.score}"
+        rows = rows.sort_values([column, "image_id"], ascending=[guide.below, True])
+        tiles = [
+            _extreme(overview.catalog.locate(place), image_id, f"{guide.score} {score:.4f}")
+            for place, image_id, score in rows[["path", "image_id", column]]
+            .head(EXTREMES)
+            .itertuples(index=False)
+        ]
+        heading = f"{flag.replace('_', ' ').capitalize()} ({len(rows)})"
+        meaning = html.paragraph(f"{guide.advice} Raised by {guide.rule}.")
+        tiled = html.element("div", *tiles, class_="tiles")
+        parts += [html.element("h3", heading), meaning, tiled]
+    return html.section("Photo quality", *parts)
+
+
 def _contact_sheet(catalog: Catalog, usable: pd.DataFrame) -> Markup:
     groups = usable.groupby("diagnosis")
     by_size = groups.size().sort_values(ascending=False, kind="stable").index
@@ -139,9 +190,16 @@ def _tile(path: Path, name: str) -> Markup:
     return html.element("div", _picture(path, name), caption, class_="tile")
 
 
-def _picture(path: Path, name: str) -> Markup:
+def _extreme(path: Path, name: str, remark: str) -> Markup:
+    # Rulers and black corners lie at the edges, so these photos are shown whole.
+    caption = html.element("div", html.element("code", name))
+    picture = _picture(path, name, square=False)
+    return html.element("div", picture, caption, remark, class_="tile whole")
+
+
+def _picture(path: Path, name: str, *, square: bool = True) -> Markup:
     try:
-        return html.image(thumbnail(path, _SIDE), "image/jpeg", name)
+        return html.image(thumbnail(path, _SIDE, square=square), "image/jpeg", name)
     except PhotoError as error:
         return html.element("div", error.problem, class_="empty")
 

@@ -1,12 +1,14 @@
-"""One decode of every photo: hashes, size and fingerprint, remembered between imports."""
+"""One decode of every photo: hashes, size, fingerprint and quality, remembered between imports."""
 
 import hashlib
+import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cutis import __version__
 from cutis.data.duplicates import FINGERPRINT, fingerprint
 from cutis.errors import PhotoError
 from cutis.preprocessing import decode
@@ -26,6 +29,15 @@ _BATCH = 256
 _TABLE = """create table if not exists scan (
     path text primary key, size integer, modified integer, sha256 text, pixels_sha256 text,
     width integer, height integer, fingerprint blob, problem text) without rowid"""
+_QUALITY_TABLE = """create table if not exists quality (
+    sha256 text, version text, scores text, primary key (sha256, version)) without rowid"""
+
+Scores = Mapping[str, float | None]
+Measure = Callable[[NDArray[np.uint8]], Scores]
+"""Quality scores by name of a decoded photo, (height, width, 3) RGB."""
+
+_DIGITS = 4
+"""Decimal places of a score: few enough that rounding of sums does not show."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Scan:
     height: int | None = None
     fingerprint: bytes | None = None
     problem: str | None = None
+    quality: Scores | None = None  # None where it was not measured
 
     def fingerprint_record(self) -> NDArray[np.void]:
         """The fingerprint as an array of shape () and dtype FINGERPRINT; zeros if unreadable."""
@@ -50,7 +63,11 @@ class Scan:
         return np.frombuffer(self.fingerprint, FINGERPRINT).reshape(())
 
 
-def scan_photo(path: Path) -> Scan:
+_KNOWN = [field.name for field in fields(Scan) if field.name != "quality"]
+"""What the cache holds of every photo; scores have a table of their own."""
+
+
+def scan_photo(path: Path, measure: Measure | None = None) -> Scan:
     """Decodes one photo at full size; what cannot be read comes back with its problem."""
     try:
         sha256 = sha256_file(path)
@@ -64,32 +81,40 @@ def scan_photo(path: Path) -> Scan:
     pixels = hashlib.sha256(f"{height}x{width}".encode())
     pixels.update(np.ascontiguousarray(rgb).data)
     mark = np.asarray(fingerprint(rgb), FINGERPRINT).tobytes()
-    return Scan(sha256, pixels.hexdigest(), width, height, mark)
+    quality = None if measure is None else _rounded(measure(rgb))
+    return Scan(sha256, pixels.hexdigest(), width, height, mark, quality=quality)
 
 
-def scan_photos(paths: Sequence[Path], catalog: Path) -> list[Scan]:
+def _rounded(scores: Scores) -> Scores:
+    return {n: None if score is None else round(score, _DIGITS) for n, score in scores.items()}
+
+
+def scan_photos(paths: Sequence[Path], catalog: Path, measure: Measure | None = None) -> list[Scan]:
     """Scans photos in the order given, with a progress bar.
 
     Results are kept in the catalog's cache by path, size and time of change, so that an
-    interrupted import goes on where it stopped and an unchanged photo is never decoded again.
+    interrupted import goes on where it stopped and an unchanged photo is never decoded again,
+    unless its quality is asked for and another version, or none, has measured it.
     """
     with _open_cache(catalog / CACHE_FILE) as cache:
-        found = {path: _look_up(cache, path) for path in paths}
+        found = {path: _look_up(cache, path, measure is not None) for path in paths}
         missing = [path for path, scan in found.items() if scan is None]
         with tqdm(total=len(missing), desc="reading", unit="photo", disable=None) as bar:
             for start in range(0, len(missing), _BATCH):
                 batch = missing[start : start + _BATCH]
                 # The state before the scan: a photo that changes meanwhile is scanned again.
                 states = [_state(path) for path in batch]
-                scans = list(_scan_batch(batch, bar))
+                scans = list(_scan_batch(batch, measure, bar))
                 found.update(zip(batch, scans, strict=True))
                 _remember(cache, batch, states, scans)
     return [scan for path in paths if (scan := found[path]) is not None]
 
 
-def _scan_batch(batch: Sequence[Path], bar: "tqdm[NoReturn]") -> Iterator[Scan]:
+def _scan_batch(
+    batch: Sequence[Path], measure: Measure | None, bar: "tqdm[NoReturn]"
+) -> Iterator[Scan]:
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for scan in pool.map(scan_photo, batch):
+        for scan in pool.map(partial(scan_photo, measure=measure), batch):
             bar.update()
             yield scan
 
@@ -106,16 +131,28 @@ def _open_cache(path: Path) -> Iterator[sqlite3.Connection]:
             cache.execute(_TABLE)
             cache.execute(f"pragma user_version = {layout}")
             cache.commit()
+        cache.execute(_QUALITY_TABLE)
         yield cache
 
 
-def _look_up(cache: sqlite3.Connection, path: Path) -> Scan | None:
+def _look_up(cache: sqlite3.Connection, path: Path, with_quality: bool) -> Scan | None:
     row = cache.execute("select * from scan where path = ?", [os.fspath(path)]).fetchone()
     state = _state(path)
-    # Photos whose disk is away keep what was read of them.
-    if row is None or (state is not None and state != tuple(row[1:3])):
+    if row is None:
         return None
-    return Scan(*row[3:])
+    scan = Scan(*row[3:])
+    if with_quality and not scan.problem:
+        scan = replace(scan, quality=_look_up_quality(cache, scan.sha256))
+    lacking = with_quality and scan.quality is None and not scan.problem
+    # Photos whose disk is away keep what was read of them.
+    return scan if state is None or (state == tuple(row[1:3]) and not lacking) else None
+
+
+def _look_up_quality(cache: sqlite3.Connection, sha256: str) -> Scores | None:
+    row = cache.execute(
+        "select scores from quality where sha256 = ? and version = ?", [sha256, __version__]
+    ).fetchone()
+    return None if row is None else json.loads(row[0])
 
 
 def _remember(
@@ -126,11 +163,17 @@ def _remember(
 ) -> None:
     # What could not be read at all may be readable next time.
     rows = [
-        (os.fspath(path), *state, *vars(scan).values())
+        (os.fspath(path), *state, *[vars(scan)[name] for name in _KNOWN])
         for path, state, scan in zip(paths, states, scans, strict=True)
         if state is not None and scan.sha256
     ]
     cache.executemany("insert or replace into scan values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    measured = [
+        (scan.sha256, __version__, json.dumps(scan.quality))
+        for scan in scans
+        if scan.quality is not None
+    ]
+    cache.executemany("insert or replace into quality values (?, ?, ?)", measured)
     cache.commit()
 
 

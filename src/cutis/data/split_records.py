@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -51,13 +52,14 @@ class SplitInfo(Record):
     shares: tuple[float, float, float] | None  # percent of train, validation, test
     folds: int | None
     hold_out: str | None  # the source that is the test part
+    drop: tuple[str, ...] = ()  # photos with one of these flags are in no part
     unsafe: bool  # true: split by image, photos of one lesion stand on both sides
     rules: tuple[str, ...]
     catalog_sha256: str
     sha256: str
     counts: dict[str, dict[str, int]]  # photos by part (or "fold 0" …) and diagnosis
     groups: dict[str, int]  # groups by part
-    left_out: int  # photos of no part, because they belong to the source held out
+    left_out: int  # photos of no part: dropped, or in a group with the source held out
     warnings: tuple[str, ...] = ()
     certificate: Certificate | None = None
 
@@ -71,14 +73,17 @@ class Split:
     info: SplitInfo
 
 
-def split_hash(table: pd.DataFrame, unsafe: bool) -> str:
-    """SHA-256 over the rows as JSON lines, ordered by image_id, then the mark of being unsafe."""
+def split_hash(table: pd.DataFrame, unsafe: bool, drop: Sequence[str] = ()) -> str:
+    """SHA-256 over the rows as JSON lines, ordered by image_id, then the mark of being unsafe
+    and the flags dropped, if any.
+    """
     digest = hashlib.sha256()
     ordered = table.sort_values("image_id")[SPLIT_SCHEMA.names].astype(object)
     for row in ordered.where(ordered.notna(), None).to_dict("records"):
         row["fold"] = None if row["fold"] is None else int(row["fold"])
         digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
-    digest.update(json.dumps({"unsafe": unsafe}).encode())
+    marks = {"unsafe": unsafe} | ({"drop": list(drop)} if drop else {})
+    digest.update(json.dumps(marks).encode())
     return digest.hexdigest()
 
 

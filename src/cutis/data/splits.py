@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from cutis.data.audit import audit_split
 from cutis.data.catalog import Catalog
+from cutis.data.flags import check_drop, flagged
 from cutis.data.merge import appears_in
 from cutis.data.partition import deal, group_names
 from cutis.data.split_records import Split, SplitInfo, count_groups, count_parts, split_hash
@@ -47,6 +48,7 @@ def make_split(
     shares: tuple[float, float, float] = (70, 15, 15),
     folds: int | None = None,
     hold_out: str | None = None,
+    drop: Sequence[str] = (),
     unsafe_by_image: bool = False,
 ) -> Split:
     """Splits the usable photos of a catalog and writes the split into its folder.
@@ -60,22 +62,27 @@ def make_split(
         hold_out: a source whose photos, and no others, are the test part. Train and validation
             share the rest; photos of other sources in a group with one of its photos are in no
             part, and a diagnosis with a single group left goes to train.
+        drop: quality flags; photos with one of them are in no part, the others of their group are.
         unsafe_by_image: ignores groups, to show what a leak does; the split is marked unsafe.
 
     Making the same split again changes no file. Raises InputError for options that contradict
-    each other and for a diagnosis that has a single group, which cannot be split.
+    each other, for flags that do not exist and for a diagnosis that has a single group, which
+    cannot be split.
     """
     _check_options(catalog, name, shares, folds, hold_out)
+    drop = check_drop(drop, catalog.photos)
     rows = _grouped_rows(catalog)
-    if rows.empty:
+    dropped = flagged(rows, drop)
+    if dropped.all():
         raise InputError(
-            "the catalog has no photo with a diagnosis",
+            "the catalog has no photo with a diagnosis" + (" that is not dropped" if drop else ""),
             where=catalog.folder,
-            fix="import photos with labels, or choose another view",
+            fix="import photos with labels, drop fewer of them, or choose another view",
         )
     no_fold = pd.array([None] * len(rows), dtype="Int16")
     table = rows[["image_id", "group"]].assign(part=None, fold=no_fold)
-    open_rows = _hold_out(table, rows, hold_out)
+    open_rows = _hold_out(table, rows, hold_out) & ~dropped
+    table.loc[dropped, "part"] = None
     dealt = rows[open_rows].assign(group=rows["image_id"]) if unsafe_by_image else rows[open_rows]
     sizes = _sizes(shares, folds, hold_out)
     if hold_out is None:
@@ -94,6 +101,7 @@ def make_split(
         shares=None if folds else shares,
         folds=folds,
         hold_out=hold_out,
+        drop=drop,
         unsafe=unsafe_by_image,
     )
     _write(catalog.folder / "splits" / name, split)
@@ -127,7 +135,7 @@ def load_split(catalog: Catalog, name: str = "default") -> Split:
     except (OSError, pa.ArrowException) as error:
         raise _damaged(folder) from error
     table["fold"] = table["fold"].astype("Int16")
-    if split_hash(table, info.unsafe) != info.sha256:
+    if split_hash(table, info.unsafe, info.drop) != info.sha256:
         raise _damaged(folder)
     split = Split(name, table, info)
     return _with_parts(split, fold) if fold else split
@@ -142,10 +150,17 @@ def _with_parts(split: Split, fold: str) -> Split:
         )
     test = int(fold)
     parts = {test: Part.TEST.value, (test + 1) % folds: Part.VALIDATION.value}
-    part = [parts.get(number, Part.TRAIN.value) for number in split.table["fold"]]
-    table = split.table.assign(part=part, fold=pd.array([pd.NA] * len(part), "Int16"))
+    numbers = split.table["fold"]
+    # What was dropped has no fold and comes into no part.
+    part = numbers.map(lambda fold: parts.get(fold, Part.TRAIN.value), na_action="ignore")
+    table = split.table.assign(
+        part=part.astype(object), fold=pd.array([pd.NA] * len(part), "Int16")
+    )
     info = split.info.model_copy(
-        update={"folds": None, "sha256": split_hash(table, split.info.unsafe)}
+        update={
+            "folds": None,
+            "sha256": split_hash(table, split.info.unsafe, split.info.drop),
+        }
     )
     return Split(f"{split.name}:{fold}", table, info)
 
@@ -287,6 +302,7 @@ def _describe(
     shares: tuple[float, float, float] | None,
     folds: int | None,
     hold_out: str | None,
+    drop: tuple[str, ...],
     unsafe: bool,
 ) -> Split:
     counts = count_parts(table, diagnoses)
@@ -296,16 +312,20 @@ def _describe(
         for part, held in counts.items()
         for diagnosis in sorted(set(diagnoses) - set(held))
     ]
+    rules = [f"grouped by {by}", "stratified by diagnosis and source"]
+    if drop:
+        rules.append(f"photos flagged {' or '.join(drop)} are in no part")
     info = SplitInfo(
         name=name,
         seed=seed,
         shares=shares,
         folds=folds,
         hold_out=hold_out,
+        drop=drop,
         unsafe=unsafe,
-        rules=(f"grouped by {by}", "stratified by diagnosis and source"),
+        rules=tuple(rules),
         catalog_sha256=catalog.sha256,
-        sha256=split_hash(table, unsafe),
+        sha256=split_hash(table, unsafe, drop),
         counts=counts,
         groups=count_groups(table),
         left_out=int((table["part"].isna() & table["fold"].isna()).sum()),

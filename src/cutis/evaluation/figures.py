@@ -51,15 +51,16 @@ def confusion(matrix: Mapping[str, Any], *, unsafe: bool) -> tuple[Figure, Figur
     side = max(4.6, 0.34 * len(names) + 2.6)
     by_count, (left,) = style.panels(width=side, height=side, unsafe=unsafe)
     by_row, (right,) = style.panels(width=side, height=side, unsafe=unsafe)
-    _grid(left, shares, [[str(cell) if cell else "" for cell in row] for row in counts], names)
+    grid(left, shares, [[str(cell) if cell else "" for cell in row] for row in counts], names)
     percent = [["" if not cell > 0 else f"{100 * cell:.0f}" for cell in row] for row in shares]
-    _grid(right, shares, percent, names)
+    grid(right, shares, percent, names)
     left.set_title("Photos")
     right.set_title("Percent of each row")
     return by_count, by_row
 
 
-def _grid(axes: Axes, shares: Floats, texts: Sequence[Sequence[str]], names: list[str]) -> None:
+def grid(axes: Axes, shares: Floats, texts: Sequence[Sequence[str]], names: list[str]) -> None:
+    """A confusion matrix: cells coloured by their share of the row, with a text each."""
     axes.imshow(np.nan_to_num(shares), cmap=style.SEQUENTIAL, vmin=0, vmax=1)
     size = 9 if len(names) <= 10 else 5.5
     for row, cells in enumerate(texts):
@@ -185,23 +186,25 @@ def _bars(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
     axes.legend(loc="upper left")
 
 
-def training(history: pd.DataFrame, *, unsafe: bool) -> Figure:
-    """Loss and accuracy over the epochs, with the borders of the stages."""
-    made, axes = style.panels(2, width=4.2, height=3.4, unsafe=unsafe)
-    wanted = (
-        ("Loss", ("train_loss", "validation_loss")),
-        ("Accuracy", ("train_accuracy", "validation_accuracy", "validation_balanced_accuracy")),
-    )
+def training(*histories: pd.DataFrame, unsafe: bool) -> Figure:
+    """Loss and accuracy over the epochs of one run, or of several seeds, with the stages' borders.
+
+    Precision and recall have a panel of their own where the history holds them.
+    """
+    first = histories[0]
+    others = [name for name in map(str, first) if "precision" in name or "recall" in name]
+    wanted: list[tuple[str, list[str]]] = [
+        ("Loss", ["train_loss", "validation_loss"]),
+        ("Accuracy", ["train_accuracy", "validation_accuracy", "validation_balanced_accuracy"]),
+        *([("Precision and recall", others)] if others else []),
+    ]
+    made, axes = style.panels(len(wanted), width=4.2, height=3.4, unsafe=unsafe)
     for panel, (title, names) in zip(axes, wanted, strict=True):
         for name, colour in zip(names, style.COLOURS, strict=False):
-            if name in history:
+            if name in first:
                 label = name.removesuffix("_" + title.lower()).replace("_", ", ")
-                values = pd.to_numeric(history[name], errors="coerce")
-                marker = "o" if len(history) < 30 else ""
-                panel.plot(
-                    history["epoch"], values, color=colour, label=label, marker=marker, markersize=3
-                )
-        for epoch in _stage_starts(history):
+                _lines(panel, histories, name, colour, label)
+        for epoch in _stage_starts(first):
             panel.axvline(epoch - 0.5, color=style.FAINT, linestyle="--", linewidth=1)
         panel.set(xlabel="epoch")
         panel.set_title(title)
@@ -209,6 +212,21 @@ def training(history: pd.DataFrame, *, unsafe: bool) -> Figure:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.legend()
     return made
+
+
+def _lines(
+    panel: Axes, histories: Sequence[pd.DataFrame], name: str, colour: str, label: str
+) -> None:
+    for number, history in enumerate(histories):
+        panel.plot(
+            history["epoch"],
+            pd.to_numeric(history[name], errors="coerce"),
+            color=colour,
+            label=label if number == 0 else None,
+            alpha=1.0 if len(histories) == 1 else 0.7,
+            marker="o" if len(history) < 30 else "",
+            markersize=3,
+        )
 
 
 def _stage_starts(history: pd.DataFrame) -> list[int]:

@@ -1,5 +1,6 @@
 """The most confident mistakes, as thumbnails."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,12 @@ def tiles(mistakes: list[dict[str, Any]], context: EvaluationContext) -> Markup:
     """A grid of the photos with truth, answer and probability."""
     made = []
     for mistake in tqdm(mistakes, desc="thumbnails", unit="photo", disable=None):
-        name = mistake["image_id"] or mistake["path"]
+        stored = mistake["path"]
+        name = mistake["image_id"] or stored
         made.append(
             html.element(
                 "div",
-                _picture(mistake["path"], name, context),
+                picture(None if stored is None else context.file_of(stored), name),
                 html.element("div", html.element("code", name)),
                 html.element("div", "truth: ", html.element("b", display_name(mistake["truth"]))),
                 html.element(
@@ -57,11 +59,12 @@ def tiles(mistakes: list[dict[str, Any]], context: EvaluationContext) -> Markup:
     return html.element("div", *made, class_="tiles")
 
 
-def _picture(stored: str | None, name: str, context: EvaluationContext) -> Markup:
-    if stored is None:
+def picture(photo: Path | None, name: str) -> Markup:
+    """A thumbnail for a tile, or why there is none."""
+    if photo is None:
         return html.element("div", "no path", class_="empty")
     try:
-        return html.image(thumbnail(context.file_of(stored), _SIDE), "image/jpeg", name)
+        return html.image(thumbnail(photo, _SIDE), "image/jpeg", name)
     except PhotoError as error:
         return html.element("div", error.problem, class_="empty")
 

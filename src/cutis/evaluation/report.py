@@ -177,7 +177,7 @@ def _diagnoses(metrics: Mapping[str, Any], figures: Mapping[str, bytes]) -> Mark
             name = html.joined([name, html.tag(f"n < {SMALL}")], " ")
         if not entry["known_to_model"]:
             name = html.joined([name, html.tag("not in the model")], " ")
-        scores = [_stacked(entry[score]) for score in _CLASS_SCORES]
+        scores = [stacked(entry[score]) for score in _CLASS_SCORES]
         rows.append([name, entry["photos"], entry["groups"], *scores])
     return html.section(
         "By diagnosis",
@@ -195,7 +195,7 @@ def _diagnoses(metrics: Mapping[str, Any], figures: Mapping[str, bytes]) -> Mark
     )
 
 
-def _stacked(figure: Mapping[str, Any]) -> Markup:
+def stacked(figure: Mapping[str, Any]) -> Markup:
     """Value above interval, for tables with many columns."""
     if figure["value"] is None or figure["low"] is None:
         return shown(figure)
@@ -228,9 +228,9 @@ def _malignant(metrics: Mapping[str, Any]) -> Markup:
         )
     answers = found["as_answered"]
     rows: list[list[html.Content]] = [
-        ["AUROC", _stacked(found["auroc"]), "", "", ""],
-        ["Sensitivity of the answers as given", _stacked(answers["sensitivity"]), "", "", ""],
-        ["Specificity of the answers as given", _stacked(answers["specificity"]), "", "", ""],
+        ["AUROC", stacked(found["auroc"]), "", "", ""],
+        ["Sensitivity of the answers as given", stacked(answers["sensitivity"]), "", "", ""],
+        ["Specificity of the answers as given", stacked(answers["specificity"]), "", "", ""],
         *(_operating_row(point) for point in found["points"]),
     ]
     chosen = any(point["with_validation_threshold"] for point in found["points"])
@@ -257,10 +257,10 @@ def _operating_row(point: Mapping[str, Any]) -> list[html.Content]:
     chosen = point["with_validation_threshold"]
     return [
         f"{reached.capitalize()} at {round(100 * float(level))} % {held}",
-        _stacked(point["reached"]),
+        stacked(point["reached"]),
         "–" if point["threshold"] is None else f"{point['threshold']:.3f}",
-        _stacked(chosen["sensitivity"]) if chosen else "–",
-        _stacked(chosen["specificity"]) if chosen else "–",
+        stacked(chosen["sensitivity"]) if chosen else "–",
+        stacked(chosen["specificity"]) if chosen else "–",
     ]
 
 
@@ -312,7 +312,7 @@ def _subgroups(metrics: Mapping[str, Any]) -> Markup:
         name: html.Content = f"{entry['kind'].capitalize()}: {entry['name']}"
         if entry["small"]:
             name = html.joined([name, html.tag(f"n < {SMALL}")], " ")
-        scores = [_stacked(entry["scores"][score]) for score in _SUBGROUP_SCORES]
+        scores = [stacked(entry["scores"][score]) for score in _SUBGROUP_SCORES]
         rows.append([name, entry["photos"], entry["groups"], *scores])
     return html.section(
         "Subgroups",

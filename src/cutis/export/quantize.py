@@ -55,7 +55,8 @@ def write_int8(fp32: Path, pixels: NDArray[np.uint8], settings: Preprocessing, p
     """
     with TemporaryDirectory() as folder:
         folded = Path(folder) / "folded.onnx"
-        quant_pre_process(fp32, folded, auto_merge=True)
+        # ONNX's own shape inference suffices; onnxruntime's fails on maxima over channels (CBAM)
+        quant_pre_process(fp32, folded, skip_symbolic_shape=True)
         quantize_static(
             folded,
             path,

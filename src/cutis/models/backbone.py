@@ -1,25 +1,39 @@
 """What the training loop and the heads ask of every backbone."""
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 
+class Pretrained(NamedTuple):
+    """Weights that `--weights imagenet` fetches."""
+
+    repository: str  # on the Hugging Face hub
+    licence: str  # as published with them
+
+
 class Backbone(nn.Module, ABC):
-    """A convolutional base: (batch, 3, height, width) to a feature map (batch, channels, h, w).
+    """The base of a classifier: (batch, 3, height, width) to a feature map (batch, channels, h, w).
 
     Attributes:
         channels: of the feature map.
-        features: the layers in order; may be cut anywhere.
+        features: the layers in order; may be cut anywhere. A network that is no plain sequence is
+            one element.
+        pretrained: its published weights; None where there are none.
     """
 
     channels: int
     features: nn.Sequential
+    pretrained: Pretrained | None = None
 
     def forward(self, pixels: Tensor) -> Tensor:
         feature_map: Tensor = self.features(pixels)
         return feature_map
+
+    def chain(self) -> list[nn.Module]:
+        """The features as modules that follow one another, as finely as they can be cut."""
+        return list(self.features)
 
     @abstractmethod
     def keras_layers(self) -> list[tuple[str, nn.Module | None]]:
@@ -39,7 +53,7 @@ def follow_trainable_flags(model: nn.Module) -> None:
     `model.train()`.
     """
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.train(any(p.requires_grad for p in module.parameters()))
 
 
@@ -50,5 +64,5 @@ def count_parameters(module: nn.Module, *, trainable_only: bool = False) -> int:
     """
     if trainable_only:
         return sum(p.numel() for p in module.parameters() if p.requires_grad)
-    statistics = (b for b in module.buffers() if b.dtype == torch.float32)
+    statistics = (b for name, b in module.named_buffers() if ".running_" in f".{name}")
     return sum(t.numel() for t in [*module.parameters(), *statistics])

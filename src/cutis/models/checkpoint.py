@@ -1,37 +1,69 @@
-"""Pretrained weights: from a local file or from timm's hub, in torchvision's names."""
+"""Pretrained weights: from a local file or from timm's hub."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from cutis.errors import InputError, MissingDependencyError, nearest
-from cutis.models.mobilenet_v2 import MobileNetV2
+from cutis.models.backbone import Backbone
+from cutis.models.timm_backbone import TimmBackbone
 
-HUB_REPOSITORY = "timm/mobilenetv2_100.ra_in1k"
-HUB_LICENCE = "Apache-2.0"
+_WEIGHTS_FILE = "model.safetensors"
 
 
-def load_backbone(backbone: nn.Module, weights: str) -> None:
+def load_backbone(backbone: Backbone, weights: str) -> None:
     """Fills a backbone with pretrained weights; a classifier in the file is left aside.
 
     Args:
-        weights: a safetensors file with torchvision's or timm's names, `imagenet` for timm's hub,
-            or `none` to keep the random initial weights.
+        weights: a safetensors file with the names of the backbone's own tensors, torchvision's or
+            timm's; `imagenet` for the hub, or `none` to keep the random initial weights.
 
     Raises InputError for a missing or damaged file, for weights of another network, and for a hub
     that cannot be reached.
     """
     if weights == "none":
         return
-    if weights == "imagenet" and not _is_hub_network(backbone):
+    if weights == "imagenet" and backbone.pretrained is None:
         raise InputError(
-            "there are no ImageNet weights for this backbone",
-            expected="the backbone mobilenet_v2, or a file of weights",
+            "there are no pretrained weights for this backbone",
+            expected="a backbone with weights, see `cutis models`, or a file of weights",
             fix="give --weights none to start from random weights, or --weights FILE",
         )
-    path = _download() if weights == "imagenet" else Path(weights)
+    if isinstance(backbone, TimmBackbone):
+        _load_timm(backbone, weights)
+    else:
+        _load_ours(backbone, weights)
+
+
+def weights_licence(backbone: Backbone, weights: str) -> str | None:
+    """The licence of the start weights; None where training starts from random ones."""
+    if weights == "none":
+        return None
+    if weights == "imagenet" and backbone.pretrained is not None:
+        return backbone.pretrained.licence
+    return "not known, from a file"
+
+
+def _load_timm(backbone: TimmBackbone, weights: str) -> None:
+    if weights == "imagenet":
+        with _reachable_hub(backbone):
+            missing = backbone.load(None)
+    else:
+        try:
+            missing = backbone.load(_read(Path(weights)))
+        except (RuntimeError, KeyError) as error:
+            raise _misfit(weights, "some have another shape") from error
+    if missing:
+        count = len(missing)
+        raise _misfit(weights, f"{count} matrices or kernels are missing, the first {missing[0]}")
+
+
+def _load_ours(backbone: Backbone, weights: str) -> None:
+    path = _download(backbone) if weights == "imagenet" else Path(weights)
     state = {
         name: value
         for name, value in _torchvision_names(_read(path)).items()
@@ -43,18 +75,21 @@ def load_backbone(backbone: nn.Module, weights: str) -> None:
             state.setdefault(name, value)
     wrong = [n for n, v in expected.items() if n not in state or state[n].shape != v.shape]
     if wrong:
-        raise InputError(
-            f"the weights do not fit the network: {len(wrong)} of {len(expected)} tensors are "
-            f"missing or have another shape, the first is {wrong[0]}",
-            where=path,
-            expected="weights of the recipe's backbone, torchvision's or timm's names",
-            fix="choose the right file, another backbone, or --weights none",
+        raise _misfit(
+            path,
+            f"{len(wrong)} of {len(expected)} tensors are missing or have another shape, "
+            f"the first is {wrong[0]}",
         )
     backbone.load_state_dict({name: state[name] for name in expected})
 
 
-def _is_hub_network(backbone: nn.Module) -> bool:
-    return isinstance(backbone, MobileNetV2) and backbone.width == 1.0
+def _misfit(path: str | Path, problem: str) -> InputError:
+    return InputError(
+        f"the weights do not fit the network: {problem}",
+        where=path,
+        expected="weights of the recipe's backbone, torchvision's or timm's names",
+        fix="choose the right file, another backbone, or --weights none",
+    )
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -76,19 +111,29 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _download() -> Path:
-    try:
+def _download(backbone: Backbone) -> Path:
+    with _reachable_hub(backbone) as repository:
         from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(repository, _WEIGHTS_FILE))
+
+
+@contextmanager
+def _reachable_hub(backbone: Backbone) -> Iterator[str]:
+    """Yields the repository of a backbone that has one; a failed download becomes an InputError."""
+    try:
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as error:
         raise MissingDependencyError("huggingface-hub", "train") from error
+    if backbone.pretrained is None:
+        raise ValueError("a backbone without pretrained weights")
     try:
-        return Path(hf_hub_download(HUB_REPOSITORY, "model.safetensors"))
+        yield backbone.pretrained.repository
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
-            "the ImageNet weights could not be downloaded",
-            where=f"{HUB_REPOSITORY} on the Hugging Face hub",
-            fix="check the network and run this again; or download model.safetensors of that "
+            "the pretrained weights could not be downloaded",
+            where=f"{backbone.pretrained.repository} on the Hugging Face hub",
+            fix=f"check the network and run this again; or download {_WEIGHTS_FILE} of that "
             "repository elsewhere and give it as --weights FILE; or start without pretrained "
             "weights by --weights none (the result will be much weaker)",
         ) from error

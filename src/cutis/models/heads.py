@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from cutis.models.attention import ATTENTION
+
 
 class ClassifierHead(nn.Module):
-    """Global average pooling, hidden dense layers with ReLU, dropout, and the answer layer.
+    """Attention, global average pooling, dense layers with ReLU, dropout, and the answer layer.
 
     Args:
         channels: of the feature map.
@@ -14,6 +16,7 @@ class ClassifierHead(nn.Module):
         dropout: share of values dropped before the answer layer.
         sigmoid: for two diagnoses, one output unit z instead of two. The logits are then (0, z),
             whose softmax is the sigmoid of z and whose cross-entropy is the binary one.
+        attention: a name of ATTENTION: the block that weights the feature map before pooling.
 
     Dense layers start with Glorot-uniform weights and zero bias, as Keras's do.
     """
@@ -26,11 +29,14 @@ class ClassifierHead(nn.Module):
         hidden: tuple[int, ...] = (),
         dropout: float = 0.0,
         sigmoid: bool = False,
+        attention: str = "none",
     ) -> None:
         super().__init__()
         if sigmoid and diagnoses != 2:
             raise ValueError(f"a sigmoid head answers two diagnoses, not {diagnoses}")
         self.sigmoid = sigmoid
+        block = ATTENTION[attention]
+        self.attention = None if block is None else block(channels)
         layers: list[nn.Module] = []
         for units in hidden:
             layers += [nn.Linear(channels, units), nn.ReLU(inplace=True)]
@@ -42,6 +48,13 @@ class ClassifierHead(nn.Module):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
+    @property
+    def pooled_input(self) -> bool:
+        """Whether a map that is pooled already, (batch, channels, 1, 1), gives the same logits."""
+        return self.attention is None
+
     def forward(self, features: Tensor) -> Tensor:
+        if self.attention is not None:
+            features = self.attention(features)
         logits: Tensor = self.answer(self.layers(features.mean(dim=(2, 3))))
         return torch.cat([torch.zeros_like(logits), logits], dim=1) if self.sigmoid else logits

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from cutis.models.backbone import Backbone
+from cutis.models.backbone import Backbone, Pretrained
 
 # expansion, channels, repeats, stride of the first repeat: table 2 of the paper
 _STAGES = (
@@ -54,7 +54,8 @@ class MobileNetV2(Backbone):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        self.width = width
+        if width == 1.0:
+            self.pretrained = Pretrained("timm/mobilenetv2_100.ra_in1k", "Apache-2.0")
         channels = _rounded(32 * width)
         self.channels = _rounded(1280 * max(1.0, width))
         blocks: list[nn.Module] = [_conv(3, channels, kernel=3, stride=2)]
@@ -67,6 +68,15 @@ class MobileNetV2(Backbone):
         blocks.append(_conv(channels, self.channels, kernel=1))
         self.features = nn.Sequential(*blocks)
         self.apply(_initialise)
+
+    def chain(self) -> list[nn.Module]:
+        layers: list[nn.Module] = []
+        for block in self.features:
+            if isinstance(block, InvertedResidual) and not block.shortcut:
+                layers += block.conv
+            else:
+                layers.append(block)
+        return layers
 
     def keras_layers(self) -> list[tuple[str, nn.Module | None]]:
         return [("input_1", None), *self._named_layers()]

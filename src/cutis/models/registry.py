@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from cutis.errors import RecipeError, nearest
+from cutis.errors import MissingDependencyError, RecipeError, nearest
 from cutis.models.backbone import Backbone
 from cutis.models.heads import ClassifierHead
 from cutis.models.mobilenet_v2 import MobileNetV2
 from cutis.models.small_cnn import SmallCnn
+from cutis.models.timm_backbone import TimmBackbone
+from cutis.models.timm_library import timm_library
 
 BACKBONES: Mapping[str, Callable[[], Backbone]] = {
     "mobilenet_v2": lambda: MobileNetV2(1.0),
@@ -16,6 +18,13 @@ BACKBONES: Mapping[str, Callable[[], Backbone]] = {
     "mobilenet_v2_035": lambda: MobileNetV2(0.35),
     "small_cnn": lambda: SmallCnn(16),
 }
+"""Our own networks; they take any input size."""
+
+TIMM = "timm/"
+"""What stands before the names of timm's networks."""
+
+ALIASES = {"vgg16": "timm/vgg16", "resnet50": "timm/resnet50"}
+"""Names that the papers use, for networks of timm."""
 
 
 class Classifier(nn.Module):
@@ -35,19 +44,78 @@ def build_classifier(
     architecture: str,
     diagnoses: int,
     *,
+    size: int = 224,
     hidden: tuple[int, ...] = (),
     dropout: float = 0.0,
     sigmoid: bool = False,
+    attention: str = "none",
 ) -> Classifier:
-    """A freshly initialised classifier; raises RecipeError for an unknown architecture."""
-    if architecture not in BACKBONES:
-        raise RecipeError(
-            f"there is no backbone '{architecture}'",
-            expected="one of " + ", ".join(sorted(BACKBONES)),
-            fix=nearest(architecture, BACKBONES),
-        )
-    backbone = BACKBONES[architecture]()
+    """A freshly initialised classifier; raises as `build_backbone` does."""
+    backbone = build_backbone(architecture, size)
     head = ClassifierHead(
-        backbone.channels, diagnoses, hidden=hidden, dropout=dropout, sigmoid=sigmoid
+        backbone.channels,
+        diagnoses,
+        hidden=hidden,
+        dropout=dropout,
+        sigmoid=sigmoid,
+        attention=attention,
     )
     return Classifier(backbone, head)
+
+
+def build_backbone(name: str, size: int = 224) -> Backbone:
+    """A backbone with random weights, without any network connection.
+
+    Args:
+        name: of ours, an alias, or `timm/` and a name of timm.
+        size: side of the square input, pixels; some of timm's networks are built for one size.
+
+    Raises RecipeError for an unknown name (with the nearest spelling) and for a size that the
+    network cannot take, MissingDependencyError for a name of timm where timm is not installed.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]()
+    return TimmBackbone(timm_name(name), size)
+
+
+def timm_name(name: str) -> str:
+    """What timm calls the network of a recipe's name; raises as `build_backbone` does."""
+    full = ALIASES.get(name, name)
+    architecture = full.removeprefix(TIMM)
+    if full.startswith(TIMM) and _is_known(architecture):
+        return architecture
+    raise RecipeError(
+        f"there is no backbone '{name}'",
+        expected=f"one of {', '.join([*BACKBONES, *ALIASES])}, or {TIMM}NAME; see `cutis models`",
+        fix=_hint(name),
+    )
+
+
+def timm_names() -> list[str]:
+    """All networks of timm, as recipes name them."""
+    return [TIMM + name for name in timm_library().list_models()]
+
+
+def _is_known(architecture: str) -> bool:
+    timm = timm_library()
+    try:
+        # a name of timm may end in the tag of its weights, which this looks up as well
+        return timm.is_model(architecture) and bool(timm.get_pretrained_cfg(architecture))
+    except RuntimeError:
+        return False
+
+
+def _hint(name: str) -> str:
+    name = name.partition(".")[0]
+    names = [*BACKBONES, *ALIASES]
+    try:
+        names += timm_names()
+    except MissingDependencyError as error:
+        return nearest(name, names) or f"for the networks of timm: {error.fix}"
+    # mobilenet_v3 is a family, timm/mobilenetv3_small_100 a member
+    family = [other for other in names if _letters(other).startswith(_letters(name))]
+    return nearest(name, family) or nearest(name, names) or f"see `cutis models '*{name}*'`"
+
+
+def _letters(name: str) -> str:
+    return "".join(sign for sign in name.removeprefix(TIMM).lower() if sign.isalnum())

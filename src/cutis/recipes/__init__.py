@@ -2,16 +2,27 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from cutis.errors import RecipeError, nearest
 from cutis.recipes.schema import Recipe
+from cutis.recipes.search_space import Parameter
 
-__all__ = ["Recipe", "load_recipe", "parse_recipe", "recipe_names", "recipe_text"]
+__all__ = [
+    "Recipe",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_names",
+    "recipe_text",
+    "takes_whole_numbers",
+]
 
 
 def recipe_names() -> list[str]:
@@ -56,9 +67,40 @@ def parse_recipe(text: str, overrides: Sequence[str] = (), *, where: str = "reci
     for setting in overrides:
         _override(tree, setting)
     try:
-        return Recipe.model_validate(tree)
+        recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        raise _explained(error, where) from error
+        raise _explained(error.errors(include_url=False), where) from error
+    if recipe.search is not None:
+        for key, parameter in recipe.search.space.items():
+            _check_parameter(tree, key, parameter, where)
+    return recipe
+
+
+def takes_whole_numbers(key: str) -> bool:
+    """Whether a setting, e.g. ``stage.1.epochs``, is a whole number."""
+    names = [name for name in key.split(".") if not name.isdecimal()]
+    field = _known_keys(names[:-1]).get(names[-1]) if names else None
+    return field is not None and field.annotation is int
+
+
+def _check_parameter(tree: Mapping[str, Any], key: str, parameter: Parameter, where: str) -> None:
+    """Raises RecipeError for a value that the setting refuses whatever the others are."""
+    whole = takes_whole_numbers(key)
+    for value in parameter.samples(whole):
+        changed = deepcopy({name: part for name, part in tree.items() if name != "search"})
+        _put(changed, key, value)
+        try:
+            Recipe.model_validate(changed)
+        except ValidationError as error:
+            blamed = [item for item in error.errors(include_url=False) if _concerns(item, key)]
+            if blamed:
+                raise _explained(blamed, f"{where}, [search.space]") from error
+
+
+def _concerns(problem: ErrorDetails, key: str) -> bool:
+    place = _place(problem["loc"])
+    below = f"{place}.".startswith(f"{key}.")
+    return below or (problem["type"] == "extra_forbidden" and key.startswith(f"{place}."))
 
 
 def _override(tree: dict[str, Any], setting: str) -> None:
@@ -67,11 +109,15 @@ def _override(tree: dict[str, Any], setting: str) -> None:
         raise RecipeError(
             f"'{setting}' is not a setting", expected="key=value, e.g. stage.2.learning_rate=1e-5"
         )
+    _put(tree, key, _value(raw))
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     node: Any = tree
     for parent in parents:
         node = _child(node, parent, key)
-    node[_index(node, last, key) if isinstance(node, list) else last] = _value(raw)
+    node[_index(node, last, key) if isinstance(node, list) else last] = value
 
 
 def _child(node: Any, name: str, key: str) -> Any:
@@ -97,9 +143,9 @@ def _value(raw: str) -> Any:
         return raw
 
 
-def _explained(error: ValidationError, where: str) -> RecipeError:
+def _explained(errors: Sequence[ErrorDetails], where: str) -> RecipeError:
     problems = []
-    for item in error.errors(include_url=False):
+    for item in errors:
         place = _place(item["loc"])
         if item["type"] == "extra_forbidden":
             known = _known_keys(item["loc"][:-1])
@@ -118,7 +164,7 @@ def _place(location: Sequence[str | int]) -> str:
     return ".".join(str(p + 1) if isinstance(p, int) else p for p in location)
 
 
-def _known_keys(location: Sequence[str | int]) -> Mapping[str, Any]:
+def _known_keys(location: Sequence[str | int]) -> Mapping[str, FieldInfo]:
     section: type[BaseModel] = Recipe
     for name in location:
         if isinstance(name, str) and name in section.model_fields:

@@ -3,7 +3,11 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from cutis.recipes.paper import Paper
+from cutis.recipes.search_space import Search
+from cutis.recipes.section import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _TRAINABLE = re.compile(r"head|all|last \d+|from \d+")
@@ -13,12 +17,6 @@ def _trainable(value: object) -> object:
     if isinstance(value, str) and _TRAINABLE.fullmatch(value):
         return value
     raise ValueError("expected 'head', 'all', 'last N' or 'from K' (N, K in Keras layers)")
-
-
-class Section(BaseModel):
-    """Base of the parts of a recipe: immutable, and a key that nobody knows is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Input(Section):
@@ -40,6 +38,9 @@ class Model(Section):
     hidden: tuple[int, ...] = Field((), description="dense layers between pooling and answer")
     dropout: Share = Field(0.0, description="before the answer layer")
     sigmoid: bool = Field(False, description="one output unit for two diagnoses")
+    attention: Literal["none", "se", "cbam"] = Field(
+        "none", description="block that weights the last feature map before pooling"
+    )
 
 
 class Augmentation(Section):
@@ -87,11 +88,23 @@ class Stage(Section):
     batch_size: int = Field(32, ge=1)
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
+    views: int = Field(
+        0, ge=0, le=256, description="augmented views of a photo, kept; 0: drawn anew every epoch"
+    )
+    order: Literal["epoch", "once"] = Field(
+        "epoch", description="photos shuffled anew every epoch, or once for the whole training"
+    )
     imbalance: Literal["none", "class_weights", "balanced_sampling", "logit_adjustment"] = Field(
         "none", description="what makes up for rare diagnoses"
     )
     label_smoothing: Share = 0.0
     early_stopping: EarlyStopping | None = None
+
+    @model_validator(mode="after")
+    def _views_of_something(self) -> Self:
+        if self.views and self.augmentation == Augmentation():
+            raise ValueError("views are of augmented photos: the stage needs an augmentation")
+        return self
 
 
 class Recipe(Section):
@@ -118,6 +131,8 @@ class Recipe(Section):
     )
     keep: Literal["best", "last"] = Field("best", description="checkpoint that becomes the model")
     stage: tuple[Stage, ...]
+    paper: Paper | None = Field(None, description="the published system that it follows")
+    search: Search | None = Field(None, description="what `cutis search` varies")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

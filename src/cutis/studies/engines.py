@@ -19,8 +19,11 @@ from cutis.studies.features import pooled_features
 from cutis.studies.inflation import Answers
 from cutis.studies.probes import head_logits, nearest_answers
 from cutis.studies.siblings import Index, Trial
-from cutis.training.loop import Backend, Trainer, TrainingData, logits_of
+from cutis.training.backend import Backend
+from cutis.training.feature_cache import FeatureCache
+from cutis.training.loop import Trainer, logits_of
 from cutis.training.stages import batch_norm_momentum, log_prior
+from cutis.training.supply import TrainingData
 from cutis.training.train import preprocessing_of
 
 HEAD = "head"
@@ -79,6 +82,8 @@ def full_engine(
     cache = catalog.folder / ".cache"
     paths = [catalog.locate(stored) for stored in rows["path"]]
     pixels = decoded_pixels(paths, rows["sha256"].tolist(), settings, cache)
+    named = hashlib.sha256("\n".join(rows["sha256"]).encode()).hexdigest()
+    features = FeatureCache(cache, named, lambda _: None)
 
     def train(trial: Trial, photos: Index) -> Mapping[str, Answers]:
         seeded = recipe.model_copy(update={"seed": trial.seed})
@@ -89,7 +94,7 @@ def full_engine(
             backend = Backend(recipe.precision, settings)
             data = TrainingData(pixels, labels, photos, trial.validation, diagnoses)
             checkpoint = kept.with_suffix(".pt")
-            Trainer(model, seeded, data, backend, checkpoint, lambda history: None).fit()
+            Trainer(model, seeded, data, backend, checkpoint, lambda _: None, features).fit()
             asked = np.concatenate([trial.validation, trial.test])
             logits = logits_of(model, pixels, asked, backend).numpy()
             commit_files(file.parent, {file.name: lambda target: np.save(target, logits)})
@@ -105,9 +110,11 @@ def _classifier(recipe: Recipe, diagnoses: int, weights: str) -> Classifier:
     model = build_classifier(
         section.backbone,
         diagnoses,
+        size=recipe.input.size,
         hidden=section.hidden,
         dropout=section.dropout,
         sigmoid=section.sigmoid,
+        attention=section.attention,
     )
     load_backbone(model.backbone, weights)
     batch_norm_momentum(model.modules(), recipe.batch_norm_momentum)

@@ -1,23 +1,19 @@
 """Frozen features: what a backbone sees in each photo, computed once and kept."""
 
 import hashlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from cutis.data.batches import batch_slices
+from cutis import __version__
+from cutis.data.array_file import kept_array
+from cutis.data.batches import photo_batches
 from cutis.models.backbone import Backbone
-from cutis.preprocessing import load
 from cutis.records import Preprocessing
-from cutis.storage import commit_files
-from cutis.training.loop import EVALUATION_BATCH, Backend
-
-_DECODERS = 2
+from cutis.training.backend import Backend
 
 
 def pooled_features(
@@ -35,31 +31,24 @@ def pooled_features(
     PhotoError for a photo that cannot be read.
     """
     file = cache / f"features-{_key(backbone, sha256, settings, backend)}.npy"
-    if not file.is_file():
-        features = _computed(backbone, paths, settings, backend)
-        commit_files(cache, {file.name: lambda target: np.save(target, features)})
-    kept: NDArray[np.float32] = np.load(file)
-    return kept
+    return kept_array(
+        file,
+        (len(paths), backbone.channels),
+        np.float32,
+        lambda: _computed(backbone, paths, settings, backend),
+    )
 
 
 @torch.inference_mode()
 def _computed(
     backbone: Backbone, paths: Sequence[Path], settings: Preprocessing, backend: Backend
-) -> NDArray[np.float32]:
+) -> Iterator[NDArray[np.float32]]:
     backend.place(backbone)
     backbone.eval()
-    features = np.empty((len(paths), backbone.channels), np.float32)
-    with (
-        ThreadPoolExecutor(_DECODERS) as pool,
-        tqdm(total=len(paths), desc="features", unit="photo", disable=None) as bar,
-    ):
-        for part in batch_slices(len(paths), EVALUATION_BATCH):
-            pixels = np.stack(list(pool.map(lambda photo: load(photo, settings), paths[part])))
-            with backend.autocast():
-                feature_map = backbone(backend.normalised(pixels))
-            features[part] = feature_map.float().mean(dim=(2, 3)).cpu().numpy()
-            bar.update(len(pixels))
-    return features
+    for pixels in photo_batches(paths, settings, "features"):
+        with backend.autocast():
+            feature_map = backbone(backend.normalised(pixels))
+        yield feature_map.float().mean(dim=(2, 3)).cpu().numpy()
 
 
 def _key(
@@ -70,5 +59,5 @@ def _key(
         digest.update(name.encode())
         digest.update(tensor.cpu().numpy().tobytes())
     form = "bfloat16" if backend.lower else "float32"
-    digest.update("\n".join([settings.model_dump_json(), form, *sha256]).encode())
+    digest.update("\n".join([__version__, settings.model_dump_json(), form, *sha256]).encode())
     return digest.hexdigest()[:24]

@@ -40,7 +40,8 @@ def head_logits(
     once, from zeros, with L2 of falling strength until the validation loss rises. One with hidden
     layers trains by Adam with the recipe's dropout, and the epoch with the lowest validation loss
     counts. Both start from the recipe's seed. The features are standardised over the training
-    photos. Balanced sampling becomes its expectation, class weights.
+    photos. Balanced sampling becomes its expectation, class weights. An attention block is left
+    out: it needs the feature map.
     """
     torch.manual_seed(recipe.seed)
     stage = recipe.stage[-1]

@@ -1,19 +1,16 @@
 """Predictions of a run, made by PyTorch in float32 from the photos' bytes."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from cutis.data.batches import batch_slices
+from cutis.data.batches import photo_batches
 from cutis.metrics.calibration import softmax
-from cutis.preprocessing import load
-from cutis.training.loop import EVALUATION_BATCH, Backend
+from cutis.training.backend import Backend
 from cutis.training.run import Run
 
 
@@ -27,16 +24,12 @@ def run_logits(run: Run, photos: list[Path]) -> NDArray[np.float32]:
     backend = Backend("float32", settings)
     model = run.model()
     backend.place(model)
-    logits = []
-    with (
-        ThreadPoolExecutor(2) as pool,
-        tqdm(total=len(photos), desc="predicting", unit="photo", disable=None) as bar,
-    ):
-        for part in batch_slices(len(photos), EVALUATION_BATCH):
-            pixels = np.stack(list(pool.map(lambda photo: load(photo, settings), photos[part])))
-            logits.append(model(backend.normalised(pixels)).cpu().numpy())
-            bar.update(len(pixels))
-    return np.concatenate(logits)
+    return np.concatenate(
+        [
+            model(backend.normalised(pixels)).cpu().numpy()
+            for pixels in photo_batches(photos, settings, "predicting")
+        ]
+    )
 
 
 def predict_run(
@@ -52,8 +45,14 @@ def predict_run(
     temperature = run.info.temperature
     if prior and run.info.log_prior is not None:
         logits, temperature = logits + np.asarray(run.info.log_prior, np.float32), 1.0
-    diagnoses = list(run.info.diagnoses)
-    columns = [f"logit_{name}" for name in diagnoses] + diagnoses
+    return predictions_table(run.info.diagnoses, logits, temperature, rows)
+
+
+def predictions_table(
+    diagnoses: Sequence[str], logits: NDArray[np.float32], temperature: float, rows: pd.DataFrame
+) -> pd.DataFrame:
+    """Logits (photos, diagnoses) and what softmax makes of them, with the rows' names and paths."""
+    columns = [f"logit_{name}" for name in diagnoses] + list(diagnoses)
     values = np.concatenate([logits, softmax(logits.astype(np.float64), temperature)], axis=1)
     table = pd.DataFrame(values.astype(np.float32), columns=columns)
     table.insert(0, "image_id", rows["image_id"].to_numpy())

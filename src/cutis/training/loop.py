@@ -2,12 +2,10 @@
 
 import pickle
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,35 +15,21 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from cutis.data.batches import batch_slices, epoch_order, prefetched
+from cutis.data.batches import batch_slices
 from cutis.errors import InputError, RecipeError
+from cutis.metrics.scores import confusion_matrix, overall_scores
 from cutis.models.backbone import follow_trainable_flags
 from cutis.models.registry import Classifier
 from cutis.recipes.schema import Recipe, Stage
-from cutis.records import Preprocessing
 from cutis.storage import commit_files
-from cutis.training.augment import augment_batch
+from cutis.training.backend import EVALUATION_BATCH, Backend
+from cutis.training.feature_cache import FeatureCache
+from cutis.training.frozen import FrozenPart
 from cutis.training.stages import Rate, apply_trainable, make_loss, make_optimiser
-
-EVALUATION_BATCH = 64
+from cutis.training.supply import Supply, TrainingData
 
 History = list[dict[str, float | int | str]]
 """Figures by epoch; the columns of `history.csv`."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Decoded photos (photos, size, size, 3) and which of them train and validate."""
-
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.int64]  # index of the diagnosis
-    train: NDArray[np.int64]  # indices into pixels
-    validation: NDArray[np.int64]
-    diagnoses: tuple[str, ...]
-
-    def train_counts(self) -> NDArray[np.int64]:
-        """Training photos by diagnosis."""
-        return np.bincount(self.labels[self.train], minlength=len(self.diagnoses))
 
 
 @dataclass
@@ -60,46 +44,13 @@ class Progress:
     history: History = field(default_factory=list)
 
 
-class Backend:
-    """Where and in which number format the network computes."""
-
-    def __init__(self, precision: str, settings: Preprocessing) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.lower = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(self.device))
-        self._mean = torch.tensor(settings.mean, device=self.device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(settings.std, device=self.device).view(1, 3, 1, 1) * 255
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.lower)
-
-    def place(self, model: nn.Module) -> None:
-        """Moves a model here; convolutions compute faster on channels-last weights."""
-        model.to(self.device)
-        for parameter in model.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-
-    def normalised(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """uint8 (batch, height, width, 3) to normalised channels-last (batch, 3, height, width).
-
-        The same arithmetic as `cutis.preprocessing.normalise`; a test holds them together.
-        """
-        tensor = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
-        return (tensor.float() - self._mean) / self._std
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 class Trainer:
     """Trains a classifier in place through all stages of a recipe.
 
     After every epoch the whole state goes to the file `checkpoint` and `after_epoch` gets the
     history so far. When the file exists already, training goes on behind its last epoch and ends
-    with the weights of an uninterrupted run.
+    with the weights of an uninterrupted run. With a `cache` the layers that a stage does not train
+    are computed once and not in every epoch.
     """
 
     def __init__(
@@ -110,6 +61,7 @@ class Trainer:
         backend: Backend,
         checkpoint: Path,
         after_epoch: Callable[[History], None],
+        cache: FeatureCache | None = None,
     ) -> None:
         self.model = model
         self.recipe = recipe
@@ -117,6 +69,7 @@ class Trainer:
         self.backend = backend
         self.checkpoint = checkpoint
         self.after_epoch = after_epoch
+        self.cache = cache
         self.progress = Progress()
 
     def fit(self) -> History:
@@ -145,25 +98,28 @@ class Trainer:
 
     def _fit_stage(self, saved: dict[str, Any] | None, bar: "tqdm[Any]") -> None:
         progress, stage = self.progress, self.recipe.stage[self.progress.stage]
+        started = time.monotonic()
         apply_trainable(self.model, stage)
         optimiser = make_optimiser(self.model, stage)
         steps = len(batch_slices(len(self.data.train), stage.batch_size))
         rate = Rate(optimiser, stage, steps)
         average = _average(self.model, self.recipe.moving_average)
-        judged = average.module if average is not None else self.model
+        judged = cast(Classifier, average.module) if average is not None else self.model
         parts: dict[str, Any] = {"model": self.model, "optimiser": optimiser, "rate": rate}
         parts |= {"average": average} if average is not None else {}
         if saved is not None:
             for name, part in parts.items():
                 part.load_state_dict(saved[name])
+        frozen = FrozenPart(self.model, self.backend)
+        supply = Supply(self.data, self.recipe, progress.stage, frozen, self.cache)
         while progress.epoch < stage.epochs and not _stopped(stage, progress):
-            started = time.monotonic()
-            figures = self._train_epoch(optimiser, rate, average, bar)
-            figures |= self._validate(judged)
+            figures = self._train_epoch(supply, optimiser, rate, average, bar)
+            figures |= self._validate(supply, judged)
             if not np.isfinite(figures["validation_loss"]):
                 raise self._diverged(figures["learning_rate"])
             figures["seconds"] = time.monotonic() - started
             figures["images_per_second"] = len(self.data.train) / figures["seconds"]
+            started = time.monotonic()
             self._note_epoch(stage, figures, judged)
             rate.after_epoch(_higher_is_better(figures, self.recipe.monitor))
             _save(self.checkpoint, progress, parts)
@@ -175,6 +131,7 @@ class Trainer:
 
     def _train_epoch(
         self,
+        supply: Supply,
         optimiser: torch.optim.Optimizer,
         rate: Rate,
         average: AveragedModel | None,
@@ -186,29 +143,31 @@ class Trainer:
         loss_of = make_loss(stage, self.data.train_counts())
         self.model.train()
         follow_trainable_flags(self.model)
+        rest = supply.frozen.rest(self.model)
         first_rate = optimiser.param_groups[0]["lr"]
-        total_loss, correct, seen = 0.0, 0, 0
-        for pixels, target in _batches(self.data, stage, epoch_seed):
-            labels = torch.from_numpy(target).to(self.backend.device)
-            with self.backend.autocast():
-                logits = self.model(self.backend.normalised(pixels))
+        # summed on the device: asking for a number at every step would wait for it
+        total_loss, correct = torch.zeros(2, device=self.backend.device)
+        seen = 0
+        for activations, labels in supply.training(self.progress.epoch):
+            with supply.autocast():
+                logits = rest(activations)
             loss = loss_of(logits, labels)
-            if not torch.isfinite(loss):
-                raise self._diverged(optimiser.param_groups[0]["lr"])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             rate.after_step()
             if average is not None:
                 average.update_parameters(self.model)
-            total_loss += loss.item() * len(target)
-            correct += int((logits.argmax(1) == labels).sum())
-            seen += len(target)
-            bar.update(len(target))
+            total_loss += loss.detach() * len(labels)
+            correct += (logits.argmax(1) == labels).sum()
+            seen += len(labels)
+            bar.update(len(labels))
+        if not torch.isfinite(total_loss):
+            raise self._diverged(optimiser.param_groups[0]["lr"])
         return {
             "learning_rate": first_rate,
-            "train_loss": total_loss / seen,
-            "train_accuracy": correct / seen,
+            "train_loss": total_loss.item() / seen,
+            "train_accuracy": correct.item() / seen,
         }
 
     def _diverged(self, learning_rate: float) -> RecipeError:
@@ -219,17 +178,18 @@ class Trainer:
             fix="lower the stage's learning_rate, or set precision=float32",
         )
 
-    def _validate(self, judged: nn.Module) -> dict[str, float]:
-        chosen = self.data.validation
-        logits = logits_of(judged, self.data.pixels, chosen, self.backend)
-        labels = self.data.labels[chosen]
-        target = torch.from_numpy(labels)
-        right = (logits.argmax(1) == target).numpy()
-        recalls = [right[labels == diagnosis].mean() for diagnosis in np.unique(labels)]
+    @torch.no_grad()  # in inference mode a compiled frozen part would be compiled once more
+    def _validate(self, supply: Supply, judged: Classifier) -> dict[str, float]:
+        rest = supply.frozen.rest(judged).eval()
+        with supply.autocast():
+            logits = torch.cat([rest(batch).float().cpu() for batch in supply.validation()])
+        labels = self.data.labels[self.data.validation]
+        answers, weights = logits.argmax(1).numpy(), np.ones((1, len(labels)))
+        scores = overall_scores(confusion_matrix(labels, answers, logits.shape[1], weights))
+        names = ("accuracy", "balanced_accuracy", "precision_macro")
         return {
-            "validation_loss": functional.cross_entropy(logits, target).item(),
-            "validation_accuracy": float(right.mean()),
-            "validation_balanced_accuracy": float(np.mean(recalls)),
+            "validation_loss": functional.cross_entropy(logits, torch.from_numpy(labels)).item(),
+            **{f"validation_{name}": float(scores[name][0]) for name in names},
         }
 
     def _note_epoch(self, stage: Stage, figures: dict[str, float], judged: nn.Module) -> None:
@@ -253,26 +213,6 @@ class Trainer:
         progress.stage += 1
         progress.epoch, progress.since_best = 0, 0
         progress.best, progress.best_weights = -np.inf, None
-
-
-def _batches(
-    data: TrainingData, stage: Stage, epoch_seed: tuple[int, ...]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    order = data.train[
-        epoch_order(
-            data.labels[data.train],
-            balanced=stage.imbalance == "balanced_sampling",
-            rng=np.random.default_rng(epoch_seed),
-        )
-    ]
-
-    def batch(number: int, part: slice) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        chosen = order[part]
-        rng = np.random.default_rng((*epoch_seed, number))
-        return augment_batch(data.pixels[chosen], stage.augmentation, rng), data.labels[chosen]
-
-    slices = batch_slices(len(order), stage.batch_size)
-    return prefetched([partial(batch, number, part) for number, part in enumerate(slices)])
 
 
 @torch.inference_mode()

@@ -55,9 +55,8 @@ def classifier_for(info: ModelInfo) -> Classifier:
     return build_classifier(
         info.architecture,
         len(info.diagnoses),
-        hidden=head.hidden,
-        dropout=head.dropout,
-        sigmoid=head.sigmoid,
+        size=info.preprocessing.size,
+        **head.model_dump(),
     )
 
 

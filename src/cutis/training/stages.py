@@ -31,6 +31,19 @@ def apply_trainable(model: Classifier, stage: Stage) -> None:
         )
     model.backbone.train_from(first)
     model.head.requires_grad_(True)
+    if stage.views and not frozen_depth(model):
+        raise RecipeError(
+            f"stage '{stage.name}' keeps views of the photos, but no layer at the start of the "
+            "network is frozen whose answers could be kept",
+            fix="set views=0, or train fewer layers (trainable='head' or 'last N')",
+        )
+
+
+def frozen_depth(model: Classifier) -> int:
+    """Modules of the backbone's chain before the first one in which something trains: the cut."""
+    chain = model.backbone.chain()
+    trains = [any(p.requires_grad for p in module.parameters()) for module in chain]
+    return trains.index(True) if any(trains) else len(chain)
 
 
 def make_optimiser(model: nn.Module, stage: Stage) -> Optimizer:
@@ -42,10 +55,10 @@ def make_optimiser(model: nn.Module, stage: Stage) -> Optimizer:
     ]
     rate = stage.learning_rate
     if stage.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True)
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
     # Keras's epsilon: the papers' rates were chosen with it
     kind = torch.optim.AdamW if stage.optimiser == "adamw" else torch.optim.Adam
-    return kind(groups, lr=rate, eps=1e-7)
+    return kind(groups, lr=rate, eps=1e-7, fused=True)
 
 
 class Rate:
@@ -64,11 +77,14 @@ class Rate:
         elif schedule.kind == "cosine":
             self._per_step = lr_scheduler.CosineAnnealingLR(optimiser, steps, schedule.minimum)
         elif schedule.kind == "plateau":
+            # as in Keras: the epoch that fills the patience lowers the rate, torch's the one after
             self._plateau = lr_scheduler.ReduceLROnPlateau(
                 optimiser,
                 mode="max",
                 factor=schedule.factor,
-                patience=schedule.patience,
+                patience=max(0, schedule.patience - 1),
+                threshold=1e-4,
+                threshold_mode="abs",
                 min_lr=schedule.minimum,
             )
 

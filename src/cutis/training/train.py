@@ -1,7 +1,8 @@
 """From a recipe and a catalog to a run folder."""
 
+import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,14 +18,17 @@ from cutis.data.catalog import Catalog
 from cutis.data.splits import Split, load_split, part_rows
 from cutis.errors import InputError, RecipeError
 from cutis.metrics.calibration import fit_temperature
-from cutis.models.checkpoint import HUB_LICENCE, load_backbone
+from cutis.models.checkpoint import load_backbone, weights_licence
 from cutis.models.registry import Classifier, build_classifier
 from cutis.recipes import Recipe, load_recipe
 from cutis.records import HeadInfo, ModelInfo, Part, Preprocessing, Provenance
 from cutis.storage import finish_commit, sha256_file, write_file
 from cutis.taxonomy import view as taxonomy_view
+from cutis.taxonomy import view_names
+from cutis.training.backend import Backend
 from cutis.training.curves import draw_curves
-from cutis.training.loop import Backend, History, Trainer, TrainingData, logits_of
+from cutis.training.feature_cache import FeatureCache
+from cutis.training.loop import History, Trainer, logits_of
 from cutis.training.run import (
     DESCRIPTION,
     HISTORY,
@@ -37,9 +41,13 @@ from cutis.training.run import (
     write_run,
 )
 from cutis.training.stages import apply_trainable, batch_norm_momentum, log_prior
+from cutis.training.supply import TrainingData
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.txt"
+_READ = (Part.TRAIN, Part.VALIDATION)
+"""The parts that training looks at; of the test part it knows not even the rows."""
+
 SCALINGS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "zero_one": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -48,35 +56,32 @@ SCALINGS = {
 
 
 def train(
-    recipe: str | Path,
+    recipe: str | Path | Recipe,
     data: Path,
     out: Path,
     *,
     split: str = "default",
     weights: str = "imagenet",
     overrides: Sequence[str] = (),
+    watch: Callable[[History], None] | None = None,
 ) -> Run:
     """Trains a recipe on a catalog's split, or goes on with a run that was interrupted.
+
+    `overrides` change a recipe that is given by name or as a file; a Recipe is taken as it is.
+    After every epoch `watch` gets the figures of all epochs so far; what it raises ends the
+    training, which the same call then continues.
 
     Raises InputError or RecipeError, before any training, for a recipe that does not fit the data
     and for an `out` that holds another run.
     """
-    plan = load_recipe(recipe, overrides)
+    plan = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     catalog = Catalog.open(data)
     parts = load_split(catalog, split)
-    rows = {part: part_rows(catalog, parts, part, view=plan.view) for part in Part}
-    diagnoses = diagnoses_of(plan, rows[Part.TRAIN])
-    _refuse_missing(plan, diagnoses, rows)
     text = _recipe_as_run(plan, catalog, parts, weights)
     if _finished(out, text):
         return load_run(out)
+    rows, diagnoses, model = start_of(plan, catalog, parts, weights)
     settings = preprocessing_of(plan)
-    torch.manual_seed(plan.seed)
-    model = build_classifier(plan.model.backbone, len(diagnoses), **_head(plan).model_dump())
-    load_backbone(model.backbone, weights)
-    batch_norm_momentum(model.modules(), plan.batch_norm_momentum)
-    for stage in plan.stage:
-        apply_trainable(model, stage)  # refused here, before anything is written
     training = _training_data(catalog, rows, diagnoses, settings)
     write_file(out / RECIPE, text)
     write_file(out / PLACE, f"{data.resolve()}\n")
@@ -88,8 +93,13 @@ def train(
         def after_epoch(history: History) -> None:
             write_file(out / HISTORY, history_csv(history))
             log.info("%s", history[-1])
+            if watch is not None:
+                watch(history)
 
-        history = Trainer(model, plan, training, backend, out / CHECKPOINT, after_epoch).fit()
+        cache = FeatureCache(catalog.folder / ".cache", _named(rows), log.info)
+        history = Trainer(
+            model, plan, training, backend, out / CHECKPOINT, after_epoch, cache
+        ).fit()
         # a run that was killed after its last checkpoint has not noted the last epoch yet
         write_file(out / HISTORY, history_csv(history))
         draw_curves(pd.DataFrame(history), out / "history.png")
@@ -98,6 +108,34 @@ def train(
         (out / CHECKPOINT).unlink()
         log.info("done")
     return load_run(out)
+
+
+def start_of(
+    plan: Recipe, catalog: Catalog, split: Split, weights: str
+) -> tuple[dict[Part, pd.DataFrame], tuple[str, ...], Classifier]:
+    """The rows and diagnoses that a recipe trains on, and the network that it starts from.
+
+    Raises InputError or RecipeError where recipe, catalog, split and weights do not fit together;
+    nothing is written.
+    """
+    rows = {part: part_rows(catalog, split, part, view=plan.view) for part in _READ}
+    diagnoses = diagnoses_of(plan, rows[Part.TRAIN])
+    refuse_missing(plan, catalog, diagnoses, rows)
+    torch.manual_seed(plan.seed)
+    model = build_classifier(
+        plan.model.backbone, len(diagnoses), size=plan.input.size, **_head(plan).model_dump()
+    )
+    load_backbone(model.backbone, weights)
+    batch_norm_momentum(model.modules(), plan.batch_norm_momentum)
+    for stage in plan.stage:
+        apply_trainable(model, stage)
+    return rows, diagnoses, model
+
+
+def _named(rows: dict[Part, pd.DataFrame]) -> str:
+    """What photos in which order the training data hold."""
+    hashes = [sha256 for part in _READ for sha256 in rows[part]["sha256"]]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def _seen(rows: dict[Part, pd.DataFrame]) -> str:
@@ -114,7 +152,12 @@ def preprocessing_of(recipe: Recipe) -> Preprocessing:
 
 def _head(recipe: Recipe) -> HeadInfo:
     section = recipe.model
-    return HeadInfo(hidden=section.hidden, dropout=section.dropout, sigmoid=section.sigmoid)
+    return HeadInfo(
+        hidden=section.hidden,
+        dropout=section.dropout,
+        sigmoid=section.sigmoid,
+        attention=section.attention,
+    )
 
 
 def diagnoses_of(recipe: Recipe, rows: pd.DataFrame) -> tuple[str, ...]:
@@ -136,19 +179,31 @@ def diagnoses_of(recipe: Recipe, rows: pd.DataFrame) -> tuple[str, ...]:
     return diagnoses
 
 
-def _refuse_missing(
-    recipe: Recipe, diagnoses: tuple[str, ...], rows: dict[Part, pd.DataFrame]
+def refuse_missing(
+    recipe: Recipe,
+    catalog: Catalog,
+    diagnoses: tuple[str, ...],
+    rows: Mapping[Part, pd.DataFrame] | Mapping[str, pd.DataFrame],
 ) -> None:
-    for part in (Part.TRAIN, Part.VALIDATION):
-        missing = sorted(set(diagnoses) - set(rows[part]["diagnosis"]))
+    """Raises RecipeError for diagnoses of the recipe that no photo of one of the parts shows."""
+    for part, held in rows.items():
+        missing = sorted(set(diagnoses) - set(held["diagnosis"]))
         if missing:
             raise RecipeError(
                 f"no {part} photo shows {', '.join(missing)}",
                 where=f"recipe '{recipe.name}' with {len(diagnoses)} diagnoses",
                 expected=f"at least one {part} photo of every diagnosis",
                 fix="split with other shares or another seed, import more photos, or choose a "
-                "view with fewer diagnoses (view=NAME)",
+                f"view whose diagnoses are all there: {_filled_views(catalog)}",
             )
+
+
+def _filled_views(catalog: Catalog) -> str:
+    """The settings of the views of whose every class the catalog has a photo."""
+    known = catalog.photos["diagnosis"].dropna().unique()
+    views = [taxonomy_view(name) for name in view_names()]
+    filled = [v.name for v in views if set(v.classes) <= {v.class_of(d) for d in known}]
+    return " or ".join(f"view={name}" for name in filled) or "none of Cutis's own; write one"
 
 
 def _recipe_as_run(recipe: Recipe, catalog: Catalog, split: Split, weights: str) -> str:
@@ -158,7 +213,9 @@ def _recipe_as_run(recipe: Recipe, catalog: Catalog, split: Split, weights: str)
         f"# split:   {split.name} {split.info.sha256}{' UNSAFE' if split.info.unsafe else ''}\n"
         f"# weights: {named}\n"
     )
-    return header + tomlkit.dumps(recipe.model_dump(mode="json", exclude_none=True))
+    return header + tomlkit.dumps(
+        recipe.model_dump(mode="json", exclude_none=True, exclude={"paper", "search"})
+    )
 
 
 def _finished(out: Path, text: str) -> bool:
@@ -221,7 +278,8 @@ def _describe(
     logits = logits_of(model, data.pixels, data.validation, backend).numpy()
     used = set(rows[Part.TRAIN]["source"])
     licences = {s.licence for s in catalog.info.sources if s.name in used and s.licence}
-    start = () if weights == "none" else (f"start weights: {HUB_LICENCE}",)
+    licence = weights_licence(model.backbone, weights)
+    start = (f"start weights: {licence}",) if licence else ()
     return ModelInfo(
         cutis_version=__version__,
         architecture=recipe.model.backbone,

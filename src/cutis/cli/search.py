@@ -1,0 +1,77 @@
+"""`cutis search`: better values for the settings of a recipe, chosen on validation."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from typer import Argument, Option
+
+from cutis.cli.extras import needs_training
+from cutis.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from cutis.studies.search_record import SearchResult
+
+
+def search(
+    recipe: Annotated[
+        str,
+        Argument(
+            metavar="RECIPE",
+            help="Name of a recipe or a TOML file, with a section [search].",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[Path, Option(metavar="CATALOG", help="The catalog to train on.")],
+    out: Annotated[
+        Path, Option(metavar="FOLDER", help="The search; give the same again to go on.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        Argument(
+            metavar="KEY=VALUE…",
+            help="Values of the recipe to change in every trial, e.g. input.size=96.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[str, Option(metavar="NAME", help="Split of the catalog.")] = "default",
+    weights: Annotated[
+        str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")
+    ] = "imagenet",
+    trials: Annotated[
+        int | None, Option(help="Trainings in all; default: the recipe's.", show_default=False)
+    ] = None,
+    sampler: Annotated[
+        Literal["random", "tpe"] | None,
+        Option(help="How trials are drawn; default: the recipe's.", show_default=False),
+    ] = None,
+    seed: Annotated[int, Option(help="Of the draws; the recipe's own seed stays.")] = 0,
+    timeout: Annotated[
+        float | None,
+        Option(metavar="MINUTES", help="No trial begins after so long.", show_default=False),
+    ] = None,
+) -> "SearchResult":
+    """Look for better values of a recipe's settings, on validation photos only."""
+    with needs_training():
+        from cutis.studies.search import search as search_recipe
+    return search_recipe(
+        recipe, data, out, split=split, weights=weights, trials=trials, sampler=sampler, seed=seed,
+        timeout=timeout, overrides=settings or [],
+    )  # fmt: skip
+
+
+def show(result: "SearchResult") -> int:
+    """Prints the best trials and where the best recipe is."""
+    from cutis.studies.search_page import headline, value_text
+
+    print_table(
+        ["trial", result.monitor.replace("_", " "), "epochs", "settings"],
+        [
+            [f"{trial.number:04d}", f"{trial.figure:.4f}", trial.epochs,
+             " ".join(f"{key}={value_text(value)}" for key, value in trial.values.items())]
+            for trial in result.ranked()[:5]
+        ],
+    )  # fmt: skip
+    print(headline(result))
+    if result.unsafe:
+        print("UNSAFE: the split lets photos of one lesion stand on both sides")
+    return 0
