@@ -11,7 +11,8 @@ decoded, as uint8 in memory, and the same start weights; the order is shuffled o
 Each peer and seed runs alone in a process of its own. Photos a second are training photos times
 epochs by seconds; the seconds hold validation after every epoch and all that is done once
 (tracing, compiling, computing and writing kept activations). What the file of `--json` holds
-already is not measured again, so that a long measurement can be made in parts (`--only`).
+already is not measured again, so that a long measurement can be made in parts (`--only`). Keras's
+epsilon and padding are not those that the weights were trained with: that is in its accuracy.
 """
 
 import argparse
@@ -110,14 +111,29 @@ def measured(
     script = PEERS / f"{SCRIPTS[peer]}.py"
     epochs = [str(number) for number in options.epochs]
     print(f"{peer}, {configuration}, seed {seed}", file=sys.stderr)
-    done = subprocess.run(
-        [python, script, folder, configuration, str(seed), *epochs],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONWARNINGS": "ignore", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    quiet = {"PYTHONWARNINGS": "ignore", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # an empty folder: each process pays for its own compiling
+    with tempfile.TemporaryDirectory() as compiled:
+        done = subprocess.run(
+            [python, script, folder, configuration, str(seed), *epochs],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env={**os.environ, **quiet, "TORCHINDUCTOR_CACHE_DIR": compiled},
+        )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def begun(options: argparse.Namespace) -> dict[str, object]:
+    """The figures that the JSON file holds; it belongs to one set of photos, epochs and weights."""
+    settings = {name: str(getattr(options, name))
+                for name in ("photos", "size", "data", "weights", "epochs")}  # fmt: skip
+    if options.json is None or not options.json.is_file():
+        return {"settings": settings}
+    figures = json.loads(options.json.read_text())
+    if figures["settings"] != settings:
+        sys.exit(f"{options.json} was measured with {figures['settings']}: choose another file")
+    return figures
 
 
 def missing(options: argparse.Namespace, figures: dict[str, object]) -> Iterator[tuple[str, ...]]:
@@ -169,9 +185,7 @@ def main() -> None:
     parser.add_argument("--peer-python", type=Path, help="of an environment with TensorFlow")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures = {}
-    if options.json and options.json.is_file():
-        figures = json.loads(options.json.read_text())
+    figures = begun(options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.data:
@@ -179,7 +193,8 @@ def main() -> None:
         else:
             drawn_photos(folder, options.photos, options.size)
         save_weights(folder, options.weights)
-        figures.setdefault("peak", measured(options, folder, "peak", "", 0))
+        if "peak" not in figures:
+            figures["peak"] = measured(options, folder, "peak", "", 0)
         for peer, configuration, seed in missing(options, figures):
             key = f"{peer} {configuration} {seed}"
             figures[key] = measured(options, folder, peer, configuration, int(seed))

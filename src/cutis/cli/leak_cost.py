@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Option
 
+from cutis.cli import options
 from cutis.cli.extras import needs_training
 from cutis.cli.tables import print_table
 
@@ -13,25 +14,14 @@ if TYPE_CHECKING:
 
 
 def leak_cost(
-    recipe: Annotated[
-        str, Argument(metavar="RECIPE", help="Name of a recipe or a TOML file.", show_default=False)
-    ],
+    recipe: options.Recipe,
     data: Annotated[Path, Option(metavar="CATALOG", help="A catalog with groups of photos.")],
-    settings: Annotated[
-        list[str] | None,
-        Argument(
-            metavar="KEY=VALUE…",
-            help="Values of the recipe to change, e.g. input.size=160.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: options.Settings = None,
     seeds: Annotated[int, Option(help="Draws of test photos, two trainings each.")] = 5,
     full: Annotated[
         bool, Option("--full", help="Train the whole recipe instead of a head: hours.")
     ] = False,
-    weights: Annotated[
-        str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")
-    ] = "imagenet",
+    weights: options.Weights = "imagenet",
     out: Annotated[
         Path | None,
         Option(metavar="FOLDER", help="Where leak-cost.json and page.html go.", show_default=False),

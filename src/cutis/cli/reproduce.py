@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from cutis.cli import options
 from cutis.cli.extras import needs_training
 from cutis.cli.tables import print_table
 from cutis.errors import InputError
@@ -35,14 +36,7 @@ def reproduce(
         ),
     ],
     data: Annotated[Path, Option(metavar="CATALOG", help="The photos to reproduce it on.")],
-    settings: Annotated[
-        list[str] | None,
-        Argument(
-            metavar="KEY=VALUE…",
-            help="Values of the recipes to change, e.g. view=isic9.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: options.Settings = None,
     out: Annotated[
         Path | None,
         Option(
@@ -58,9 +52,7 @@ def reproduce(
     only: Annotated[
         Way | None, Option(help="One of the two ways instead of both.", show_default=False)
     ] = None,
-    weights: Annotated[
-        str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")
-    ] = "imagenet",
+    weights: options.Weights = "imagenet",
 ) -> Reproduced:
     """Run a published system as its paper did and leak-free, and compare with its figures."""
     with needs_training():

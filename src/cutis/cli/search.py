@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from typer import Argument, Option
+from typer import Option
 
+from cutis.cli import options
 from cutis.cli.extras import needs_training
 from cutis.cli.tables import print_table
 
@@ -13,30 +14,14 @@ if TYPE_CHECKING:
 
 
 def search(
-    recipe: Annotated[
-        str,
-        Argument(
-            metavar="RECIPE",
-            help="Name of a recipe or a TOML file, with a section [search].",
-            show_default=False,
-        ),
-    ],
-    data: Annotated[Path, Option(metavar="CATALOG", help="The catalog to train on.")],
+    recipe: options.Recipe,
+    data: options.Data,
     out: Annotated[
         Path, Option(metavar="FOLDER", help="The search; give the same again to go on.")
     ],
-    settings: Annotated[
-        list[str] | None,
-        Argument(
-            metavar="KEY=VALUE…",
-            help="Values of the recipe to change in every trial, e.g. input.size=96.",
-            show_default=False,
-        ),
-    ] = None,
-    split: Annotated[str, Option(metavar="NAME", help="Split of the catalog.")] = "default",
-    weights: Annotated[
-        str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")
-    ] = "imagenet",
+    settings: options.Settings = None,
+    split: options.Split = "default",
+    weights: options.Weights = "imagenet",
     trials: Annotated[
         int | None, Option(help="Trainings in all; default: the recipe's.", show_default=False)
     ] = None,

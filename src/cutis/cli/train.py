@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Option
 
+from cutis.cli import options
 from cutis.cli.extras import needs_training
 
 if TYPE_CHECKING:
@@ -12,25 +13,14 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Annotated[
-        str, Argument(metavar="RECIPE", help="Name of a recipe or a TOML file.", show_default=False)
-    ],
-    data: Annotated[Path, Option(metavar="CATALOG", help="The catalog to train on.")],
+    recipe: options.Recipe,
+    data: options.Data,
     out: Annotated[
         Path, Option(metavar="RUN", help="The run; give the same again to go on after a stop.")
     ],
-    settings: Annotated[
-        list[str] | None,
-        Argument(
-            metavar="KEY=VALUE…",
-            help="Values of the recipe to change, e.g. stage.1.epochs=5.",
-            show_default=False,
-        ),
-    ] = None,
-    split: Annotated[str, Option(metavar="NAME", help="Split of the catalog.")] = "default",
-    weights: Annotated[
-        str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")
-    ] = "imagenet",
+    settings: options.Settings = None,
+    split: options.Split = "default",
+    weights: options.Weights = "imagenet",
 ) -> "Run":
     """Train a classifier as a recipe says."""
     with needs_training():

@@ -1,0 +1,23 @@
+"""Arguments and options that several verbs take."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+Recipe = Annotated[
+    str, Argument(metavar="RECIPE", help="Name of a recipe or a TOML file.", show_default=False)
+]
+Settings = Annotated[
+    list[str] | None,
+    Argument(
+        metavar="KEY=VALUE…",
+        help="Values of the recipe to change, e.g. input.size=160.",
+        show_default=False,
+    ),
+]
+Data = Annotated[Path, Option(metavar="CATALOG", help="The catalog to train on.")]
+Split = Annotated[str, Option(metavar="NAME", help="Split of the catalog.")]
+Weights = Annotated[
+    str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")
+]
