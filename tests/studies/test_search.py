@@ -6,17 +6,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from safetensors.torch import save_file
 
 from cutis.cli import run
 from cutis.data.catalog import Catalog
 from cutis.data.importer import import_sources
 from cutis.data.splits import load_split, make_split, part_rows, test_uses
 from cutis.errors import InputError, MissingDependencyError, RecipeError
+from cutis.models.small_cnn import SmallCnn
+from cutis.recipes import load_recipe
 from cutis.records import Part
 from cutis.studies import search_trials
 from cutis.studies.search import search
 from cutis.studies.search_record import SearchResult
+from cutis.studies.search_trials import figure_of
 from cutis.training.run import load_run
 from cutis.training.train import train
 
@@ -242,6 +247,25 @@ def test_invalid_and_broken_trials_are_counted_and_the_search_goes_on(
     assert len(result.trained()) == 2
     reasons = " ".join(trial.reason for trial in result.trials)
     assert "not a number any more" in reasons
+
+
+def test_a_backbone_that_the_weights_do_not_fit_is_invalid(catalog: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file(SmallCnn().state_dict(), weights)
+    space = '"model.backbone" = { choices = ["mobilenet_v2_035", "small_cnn"] }'
+    recipe = written(tmp_path, space)
+    result = search(recipe, catalog, tmp_path / "out", weights=str(weights), trials=1, seed=2)
+    drawn = [(t.values["model.backbone"], t.outcome) for t in result.trials]
+    assert drawn[0] == ("mobilenet_v2_035", "invalid")
+    assert "do not fit" in result.trials[0].reason
+    assert drawn[-1] == ("small_cnn", "complete")
+
+
+def test_the_figure_is_that_of_the_epoch_that_becomes_the_model(recipe: Path) -> None:
+    figures = {"stage": ["1", "2", "2"], "validation_balanced_accuracy": [0.9, 0.8, 0.7]}
+    plan = load_recipe(recipe)
+    assert figure_of(pd.DataFrame(figures), plan) == 0.8
+    assert figure_of(pd.DataFrame(figures), plan.model_copy(update={"keep": "last"})) == 0.7
 
 
 def test_a_space_that_is_used_up_ends_the_search(
