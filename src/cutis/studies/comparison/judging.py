@@ -1,5 +1,6 @@
 """Figures and cost of each entry."""
 
+import contextlib
 import hashlib
 import statistics
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -37,6 +39,8 @@ from cutis.training.loop import logits_of
 from cutis.training.run import HISTORY, RECIPE, WEIGHTS, Run
 
 MARKER = "comparison.json"
+TRAIN_SAMPLE = 2000
+"""Training photos that are predicted at most; so many tell what was learnt by heart."""
 SCORES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro",
           "auroc_macro")  # fmt: skip
 _OF_MALIGNANT = {
@@ -64,7 +68,7 @@ class Judged:
 def judge(
     opened: Opened, number: int, kept: Mapping[Key, pd.DataFrame], resampling: Resampling
 ) -> Judged:
-    """Predicts the judged part from the photos' bytes, the training part from cached pixels.
+    """Predicts the judged part from the photos' bytes, training photos from cached pixels.
 
     A use of a test part is counted, unless its predictions are among those kept.
     """
@@ -99,6 +103,7 @@ def judge(
         figures=figures,
         train_figures={name: figure.value for name, figure in train_figures.items()},
         train_format=train_format,
+        train_photos=int(train.truth_index.size),
         confusion=confusion,
         train_confusion=train_confusion,
         class_counts={part.value: _counts(rows) for part, rows in opened.scene.rows.items()},
@@ -118,13 +123,12 @@ def kept_predictions(out: Path) -> dict[Key, pd.DataFrame]:
         older = Comparison.model_validate_json((out / MARKER).read_bytes())
     except ValidationError:  # of another version: everything is predicted anew
         return {}
-    return {
-        (entry.weights_sha256, entry.photos_sha256, entry.part): pd.read_parquet(
-            out / entry.predictions
-        )
-        for entry in older.entries
-        if (out / entry.predictions).is_file()
-    }
+    kept = {}
+    for entry in older.entries:
+        with contextlib.suppress(OSError, pa.ArrowException):  # gone or damaged: predicted anew
+            table = pd.read_parquet(out / entry.predictions)
+            kept[entry.weights_sha256, entry.photos_sha256, entry.part] = table
+    return kept
 
 
 def malignant_index(diagnoses: tuple[str, ...]) -> int | None:
@@ -175,12 +179,16 @@ def _train_pixels(opened: Opened) -> NDArray[np.uint8]:
 
 
 def _predicted_train(opened: Opened, pixels: NDArray[np.uint8]) -> tuple[EvaluationTable, str]:
-    """The training part with its predictions, and the number format they were computed in."""
+    """Training photos with their predictions, and the number format they were computed in."""
     info, rows = opened.run.info, opened.scene.rows[Part.TRAIN]
+    chosen = np.arange(len(rows))
+    if len(rows) > TRAIN_SAMPLE:
+        chosen = np.sort(np.random.default_rng(0).choice(len(rows), TRAIN_SAMPLE, replace=False))
+    rows = rows.iloc[chosen]
     backend = Backend("auto", info.preprocessing)
     model = opened.run.model()
     backend.place(model)
-    logits = logits_of(model, pixels, np.arange(len(pixels)), backend).numpy()
+    logits = logits_of(model, pixels, chosen, backend).numpy()
     predictions = predictions_table(info.diagnoses, logits, info.temperature, rows)
     table = prepare_table(predictions, rows, EvaluationContext(model=info))
     return table, "bfloat16" if backend.lower else "float32"

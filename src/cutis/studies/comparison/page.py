@@ -7,7 +7,7 @@ from markupsafe import Markup
 from cutis import html
 from cutis.evaluation.names import display_name
 from cutis.studies.comparison import tables
-from cutis.studies.comparison.judging import Judged
+from cutis.studies.comparison.judging import TRAIN_SAMPLE, Judged
 from cutis.studies.comparison.photos import previews, sample
 from cutis.studies.comparison.pictures import shares
 from cutis.studies.comparison.record import Comparison
@@ -149,8 +149,9 @@ def _method(comparison: Comparison) -> Markup:
         "How it was measured",
         html.bullets(
             [
-                "The judged part is predicted in float32 from the photos' bytes; the training "
-                f"part in {' and '.join(formats)} from the decoded photos that training kept.",
+                "The judged part is predicted in float32 from the photos' bytes; of the training "
+                f"part at most {TRAIN_SAMPLE:,} photos, drawn at random, in "
+                f"{' and '.join(formats)} from the decoded photos that training kept.",
                 "Intervals of figures and of differences are percentile bootstrap over "
                 f"{comparison.resamples} resamples of whole groups. They do not cover the chance "
                 "in training; the spread over seeds does.",

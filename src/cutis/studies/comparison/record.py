@@ -83,8 +83,9 @@ class EntryRecord(Record):
     test_uses: int | None  # how often this test part has been evaluated; null for other parts
     predictions: str  # file in this folder
     figures: dict[str, Figure]
-    train_figures: dict[str, float | None]  # on the training part
-    train_format: str  # the number format in which the training part was predicted
+    train_figures: dict[str, float | None]  # on the training part, or a sample of it
+    train_photos: int
+    train_format: str  # the number format in which they were predicted
     confusion: Confusion
     train_confusion: Confusion
     class_counts: dict[str, dict[str, int]]  # photos by part and diagnosis
