@@ -102,14 +102,17 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(catalog: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
-    """A search that nothing interrupted, and its folder."""
-    return searched(recipe, catalog, tmp_path_factory.mktemp("whole") / "out")
+def out(catalog: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    searched(recipe, catalog, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def out(whole: SearchResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.getbasetemp() / "whole0" / "out"
+def whole(out: Path) -> SearchResult:
+    """What that search found."""
+    return SearchResult.model_validate_json((out / "search.json").read_bytes())
 
 
 @pytest.fixture(autouse=True)

@@ -63,13 +63,12 @@ def _entries(runs: "Sequence[Run]", part: Part) -> "list[Entry]":
     entries = []
     for run, folder in zip(runs, folders, strict=True):
         recipe = _without_seed(run)
+        name = folder if folders.count(folder) == 1 else str(run.folder)
         if recipe not in arms:
             made = run.info.provenance
-            named = len(splits) > 1 and made.split_name != "default"
-            name = made.recipe + (f", split {made.split_name}" if named else "")
-            # the whole path: several runs of other recipes may have folders of one name
-            arms[recipe] = f"{name} ({run.folder})" if name in arms.values() else name
-        name = folder if folders.count(folder) == 1 else str(run.folder)
+            split = len(splits) > 1 and made.split_name != "default"
+            arm = made.recipe + (f", split {made.split_name}" if split else "")
+            arms[recipe] = f"{arm} ({name})" if arm in arms.values() else arm
         entries.append(Entry(name, run.folder, arms[recipe], part))
     return entries
 
