@@ -6,7 +6,7 @@ import logging
 from functools import cache
 from types import ModuleType
 
-import torch
+from torch import library as operators
 
 from cutis.errors import MissingDependencyError
 
@@ -46,5 +46,5 @@ def _import_torchvision() -> None:
         if "torchvision::" not in str(error):
             raise
         for name in _SCHEMAS:
-            torch.library.define(f"torchvision::{name}", _BOXES)
+            operators.define(f"torchvision::{name}", _BOXES)
         importlib.import_module("torchvision")

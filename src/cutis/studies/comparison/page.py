@@ -1,6 +1,6 @@
 """The page of a comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -10,7 +10,7 @@ from cutis.studies.comparison import tables
 from cutis.studies.comparison.judging import TRAIN_SAMPLE, Judged
 from cutis.studies.comparison.photos import previews, sample
 from cutis.studies.comparison.pictures import shares
-from cutis.studies.comparison.record import Comparison
+from cutis.studies.comparison.record import Arm, Comparison
 from cutis.studies.comparison.words import UNSAFE
 
 
@@ -29,8 +29,8 @@ def render(comparison: Comparison, drawn: Mapping[str, bytes], judged: Sequence[
         tables.epoch_tests(comparison),
         _notes(comparison),
         tables.cost(comparison),
-        _curves(comparison, drawn),
-        _confusions(comparison, drawn),
+        _by_arm("Curves of every stage", "curves", comparison, drawn, _stages),
+        _by_arm("Confusion matrices", "confusion", comparison, drawn, _rows),
         _shares(comparison, drawn),
         _photos(judged),
         _recipes(comparison),
@@ -50,37 +50,33 @@ def _notes(comparison: Comparison) -> Markup:
     )
 
 
-def _curves(comparison: Comparison, drawn: Mapping[str, bytes]) -> Markup:
+def _by_arm(
+    title: str,
+    drawing: str,
+    comparison: Comparison,
+    drawn: Mapping[str, bytes],
+    caption: Callable[[Arm], str],
+) -> Markup:
+    """A section with one drawing an arm."""
     figures = [
         html.joined(
             [
                 html.element("h3", tables.tagged(arm.name, arm.unsafe)),
-                tables.drawing(
-                    drawn[f"curves-{number}"],
-                    "Dashed lines are the borders of stages; each seed is a line.",
-                ),
+                tables.drawing(drawn[f"{drawing}-{number}"], caption(arm)),
             ]
         )
         for number, arm in enumerate(comparison.arms, start=1)
     ]
-    return html.section("Curves of every stage", *figures)
+    return html.section(title, *figures)
 
 
-def _confusions(comparison: Comparison, drawn: Mapping[str, bytes]) -> Markup:
-    figures = [
-        html.joined(
-            [
-                html.element("h3", tables.tagged(arm.name, arm.unsafe)),
-                tables.drawing(
-                    drawn[f"confusion-{number}"],
-                    "Rows are the truth, coloured by their percentage; photos "
-                    f"{_summed(len(arm.entries))}.",
-                ),
-            ]
-        )
-        for number, arm in enumerate(comparison.arms, start=1)
-    ]
-    return html.section("Confusion matrices", *figures)
+def _stages(_: Arm) -> str:
+    return "Dashed lines are the borders of stages; each seed is a line."
+
+
+def _rows(arm: Arm) -> str:
+    photos = _summed(len(arm.entries))
+    return f"Rows are the truth, coloured by their percentage; photos {photos}."
 
 
 def _summed(entries: int) -> str:
