@@ -232,7 +232,8 @@ def test_kept_rows_are_those_of_the_photos_drawn(cache: FeatureCache, settings: 
     with_cache, without = (supply_of(settings, 1, each) for each in (cache, None))
     for epoch in range(4):
         (kept, labels), (computed, expected) = drawn(with_cache, epoch), drawn(without, epoch)
-        assert torch.allclose(kept, computed, atol=1e-5)
+        # kernels round by the batch; another photo's row differs by far more
+        assert torch.allclose(kept, computed, atol=1e-3)
         assert torch.equal(labels, expected)
 
 

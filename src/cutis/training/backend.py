@@ -36,6 +36,8 @@ class Backend:
     def place(self, model: nn.Module) -> None:
         """Moves a model here; convolutions compute faster on channels-last weights."""
         model.to(self.device)
+        if self.lower and self.device.type == "cpu":
+            _avoid_slow_gradients(model)
         for parameter in model.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -64,6 +66,26 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_MMAP_MAX, 0)
         libc.mallopt(_TRIM_THRESHOLD, -1)
         libc.mallopt(_TOP_PAD, 1 << 26)
+
+
+class StridedDepthwise(nn.Conv2d):
+    """A convolution of single channels with a stride, in float32 where gradients are wanted.
+
+    oneDNN takes ten times as long for their gradient in bfloat16: see docs/performance.md.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return super().forward(input)
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+def _avoid_slow_gradients(model: nn.Module) -> None:
+    for module in model.modules():
+        strided = isinstance(module, nn.Conv2d) and max(module.stride) > 1
+        if type(module) is nn.Conv2d and strided and module.groups == module.in_channels > 1:
+            module.__class__ = StridedDepthwise  # the same weights, by the same names
 
 
 def _has_bfloat16(device: torch.device) -> bool:

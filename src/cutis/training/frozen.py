@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cutis.models.registry import Classifier
-from cutis.training.backend import Backend
+from cutis.training.backend import Backend, StridedDepthwise
 from cutis.training.stages import frozen_depth
 
 
@@ -97,8 +97,9 @@ def _fold(layers: nn.Module) -> None:
         _fold(layer)
     if isinstance(layers, nn.Sequential):
         for index, (layer, following) in enumerate(pairwise(layers)):
-            # a subclass may do more than convolve or normalise
-            if type(layer) is nn.Conv2d and type(following) is nn.BatchNorm2d:
+            # another subclass may do more than convolve or normalise
+            plain = type(layer) in (nn.Conv2d, StridedDepthwise)
+            if plain and type(following) is nn.BatchNorm2d:
                 layers[index] = fuse_conv_bn_eval(layer, following)
                 layers[index + 1] = nn.Identity()
 
