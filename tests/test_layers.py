@@ -7,11 +7,13 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "cutis"
 
-# L0 and L5 have two rungs each: errors and records under all, the public names over all.
+# L0, L1 and L5 have two rungs each: errors and records under all, lesion on preprocessing, the
+# public names over all.
 LADDER = (
     {"errors", "records"},  # L0
     {"storage", "taxonomy", "html"},  # L0
     {"preprocessing", "recipes"},  # L1
+    {"lesion"},  # L1
     {"data", "models", "metrics"},  # L2
     {"training", "runtime", "evaluation"},  # L3
     {"export", "studies", "scale", "app"},  # L4
@@ -20,7 +22,7 @@ LADDER = (
 )
 RUNG = {name: rung for rung, names in enumerate(LADDER) for name in names}
 FREE = {"cutis.__version__"}
-NO_TORCH = {"runtime", "evaluation", "metrics", "data", "preprocessing", "app", "cli"}
+NO_TORCH = {"runtime", "evaluation", "metrics", "data", "preprocessing", "lesion", "app", "cli"}
 
 
 def files() -> list[Path]:

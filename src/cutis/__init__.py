@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cutis.cli.predict import predict
     from cutis.cli.reproduce import reproduce
     from cutis.cli.search import search
+    from cutis.cli.segment import segment
     from cutis.cli.split import split
     from cutis.cli.train import train
     from cutis.data.catalog import Catalog
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from cutis.errors import CutisError, InputError
     from cutis.recipes import Recipe, load_recipe
     from cutis.records import Part
-    from cutis.runtime import Predictor, predict_photos
+    from cutis.runtime import Predictor, Segmenter, predict_photos
     from cutis.training.run import Run, load_run
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Predictor",
     "Recipe",
     "Run",
+    "Segmenter",
     "__version__",
     "audit",
     "catalog",
@@ -62,6 +64,7 @@ __all__ = [
     "predict_photos",
     "reproduce",
     "search",
+    "segment",
     "split",
     "train",
 ]
@@ -74,6 +77,7 @@ _PLACES = {
     "Predictor": "cutis.runtime:Predictor",
     "Recipe": "cutis.recipes:Recipe",
     "Run": "cutis.training.run:Run",
+    "Segmenter": "cutis.runtime:Segmenter",
     "audit": "cutis.cli.audit:audit",
     "catalog": "cutis.cli.catalog:catalog",
     "compare": "cutis.cli.compare:compare",
@@ -92,6 +96,7 @@ _PLACES = {
     "predict_photos": "cutis.runtime:predict_photos",
     "reproduce": "cutis.cli.reproduce:reproduce",
     "search": "cutis.cli.search:search",
+    "segment": "cutis.cli.segment:segment",
     "split": "cutis.cli.split:split",
     "train": "cutis.cli.train:train",
 }

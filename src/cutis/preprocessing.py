@@ -23,6 +23,13 @@ _JPEG = ("JPEG", "MPO")
 FORMATS = (*_JPEG, "PNG", "BMP", "WEBP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
+SCALINGS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "zero_one": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "minus_one_one": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and deviation of RGB in [0, 1], by the name that recipes use."""
+
 
 def decode(photo: Path | bytes, *, at_least: int | None = None) -> NDArray[np.uint8]:
     """Decodes a photo to upright RGB of shape (height, width, 3).
@@ -87,7 +94,12 @@ def resize(rgb: NDArray[np.uint8], size: int, fit: str = "stretch") -> NDArray[n
 
 
 def load(photo: Path | bytes, settings: Preprocessing) -> NDArray[np.uint8]:
-    """A photo's pixels at the network's input size, (size, size, 3) uint8."""
+    """A photo's pixels at the network's input size, (size, size, 3) uint8.
+
+    Settings with a `lesion` need its mask: `cutis.lesion.load_lesion`.
+    """
+    if settings.lesion != "none":
+        raise ValueError(f"lesion = {settings.lesion!r} needs a mask: cutis.lesion.load_lesion")
     return resize(decode(photo, at_least=settings.size), settings.size, settings.fit)
 
 
@@ -107,11 +119,15 @@ def thumbnail(photo: Path, side: int, *, square: bool = True) -> bytes:
 
 
 def normalise(pixels: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.float32]:
-    """(batch, height, width, 3) uint8 to (batch, 3, height, width): (x / 255 - mean) / std."""
+    """(batch, height, width, 3) uint8 to (batch, 3, height, width): (x / 255 - mean) / std.
+
+    A fourth channel, the lesion's mask, becomes x / 255.
+    """
     # Turned while still bytes and then changed in place: several times faster than the formula.
     planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32)
-    planes -= np.asarray(settings.mean, np.float32)[:, None, None] * 255
-    planes /= np.asarray(settings.std, np.float32)[:, None, None] * 255
+    planes[:, :3] -= np.asarray(settings.mean, np.float32)[:, None, None] * 255
+    planes[:, :3] /= np.asarray(settings.std, np.float32)[:, None, None] * 255
+    planes[:, 3:] /= 255
     return planes
 
 

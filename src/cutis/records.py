@@ -116,6 +116,7 @@ class Preprocessing(Record):
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of RGB scaled to [0, 1]
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    lesion: Literal["none", "mask", "crop", "channel"] = "none"  # what a lesion's mask is used for
 
 
 class Provenance(Record):
@@ -166,5 +167,20 @@ class ModelInfo(Record):
     temperature: float = 1.0  # logits are divided by it before softmax
     log_prior: tuple[float, ...] | None = None  # of training; the logits leave it out where given
     thresholds: dict[str, float] = {}
+    segmenter_sha256: str | None = None  # of the weights that drew the masks of `lesion`
+    provenance: Provenance
+    licence: str
+
+
+class SegmenterInfo(Record):
+    """`model.json` of a segmentation run; a bundle carries the same content."""
+
+    task: Literal["segmentation"] = "segmentation"
+    format_version: int = FORMAT_VERSION
+    cutis_version: str
+    architecture: str
+    filters: int | None = None  # of the first block; None: the architecture's own
+    preprocessing: Preprocessing
+    threshold: float = 0.5  # from this probability on a pixel is lesion; chosen on validation
     provenance: Provenance
     licence: str

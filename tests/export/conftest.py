@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cutis.export import ExportSummary, export_model
+from cutis.export import ClassifierPart, ExportSummary, export_parts
 from cutis.records import ModelInfo, Preprocessing, Provenance
 
 DIAGNOSES = ("melanoma", "melanocytic_nevus", "dermatofibroma")
@@ -96,4 +96,4 @@ def exported(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> ExportSummary:
     out = tmp_path_factory.mktemp("export") / "bundle"
-    return export_model(network, info, calibration, check, out)
+    return export_parts(out, classifier=ClassifierPart(network, info, calibration, check))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cutis.errors import CheckFailedError, InputError
-from cutis.export import ExportSummary, export_model
+from cutis.export import ClassifierPart, ExportSummary, export_parts
 from cutis.export.bundle import _describe
 from cutis.export.card import model_card
 from cutis.export.parity import LOGIT_LIMIT
@@ -60,8 +60,9 @@ def test_a_class_of_a_view_gets_the_views_names() -> None:
 def test_parity_is_written_as_it_was_found(exported: ExportSummary) -> None:
     written = json.loads((exported.folder / "parity.json").read_text())
     assert written == exported.parity.model_dump()
-    assert written["photos"] == 30
-    assert 0 <= written["fp32"]["largest_logit_difference"] <= LOGIT_LIMIT
+    assert written["segmenter"] is None
+    assert written["model"]["photos"] == 30
+    assert 0 <= written["model"]["fp32"]["largest_logit_difference"] <= LOGIT_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -72,12 +73,15 @@ def test_int8_runs_only_where_it_answers_as_the_run(
     exported: ExportSummary, agreement: float, difference: float, default: str
 ) -> None:
     update = {"agreement": agreement, "mean_probability_difference": difference}
-    int8 = exported.parity.int8.model_copy(update=update)
-    assert exported.parity.model_copy(update={"int8": int8}).default_model == default
+    found = exported.parity.model
+    assert found is not None
+    int8 = found.int8.model_copy(update=update)
+    assert found.model_copy(update={"int8": int8}).default_model == default
 
 
 def test_the_record_names_the_default(exported: ExportSummary, recorded: BundleInfo) -> None:
-    assert recorded.default_model == exported.parity.default_model
+    assert exported.parity.model is not None
+    assert recorded.default_model == exported.parity.model.default_model
 
 
 def test_the_card_says_what_the_model_is(exported: ExportSummary) -> None:
@@ -101,7 +105,7 @@ def test_the_card_shows_figures_and_the_unsafe_mark(
         "brier": {"value": 0.2, "low": None, "high": None, "reason": "one group"},
         "auroc_macro": {"value": None, "low": None, "high": None, "reason": "no photo"},
     }
-    card = model_card(unsafe, recorded.diagnoses, exported.parity, 24, scores)
+    card = model_card(recorded.model_copy(update={"model": unsafe}), exported.parity, scores)
     assert card.index("**UNSAFE.**") < card.index(NOTICE)
     assert "| balanced accuracy | 0.750 (0.700 to 0.800) |" in card
     assert "| brier | 0.200 |" in card
@@ -139,7 +143,7 @@ def test_another_network_is_refused_and_the_old_bundle_stays(
     out.mkdir()
     (out / "bundle.json").write_text("old")
     with pytest.raises(CheckFailedError, match="the exported network differs from the run"):
-        export_model(kind(network).eval(), info, calibration, check, out)
+        export_parts(out, classifier=ClassifierPart(kind(network).eval(), info, calibration, check))
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert (out / "bundle.json").read_text() == "old"
 
@@ -156,7 +160,10 @@ def test_an_export_without_photos_is_refused(
     photos = {"calibration": calibration, "check": check}
     photos[empty] = photos[empty][:0]
     with pytest.raises(InputError, match=f"there are no {empty} photos"):
-        export_model(network, info, photos["calibration"], photos["check"], tmp_path / "bundle")
+        export_parts(
+            tmp_path / "bundle",
+            classifier=ClassifierPart(network, info, photos["calibration"], photos["check"]),
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -169,5 +176,5 @@ def test_a_folder_with_other_content_is_left_alone(
 ) -> None:
     (tmp_path / "diary.txt").write_text("mine")
     with pytest.raises(InputError, match="already holds something else"):
-        export_model(network, info, calibration, check, tmp_path)
+        export_parts(tmp_path, classifier=ClassifierPart(network, info, calibration, check))
     assert (tmp_path / "diary.txt").read_text() == "mine"

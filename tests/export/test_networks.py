@@ -12,7 +12,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from cutis.errors import InputError
-from cutis.export import ExportSummary, export_model
+from cutis.export import ClassifierPart, ExportSummary, export_parts
 from cutis.export.onnx import OPSET, write_onnx
 from cutis.models.registry import build_classifier
 from cutis.preprocessing import normalise
@@ -49,7 +49,8 @@ def test_int8_gives_nearly_the_runs_probabilities(
     assert len(set(reference.argmax(axis=1))) > 1  # else agreement says nothing
     gap = np.abs(probabilities - reference)
     assert gap.mean() < 0.02
-    recorded = exported.parity.int8
+    assert exported.parity.model is not None
+    recorded = exported.parity.model.int8
     assert recorded.mean_probability_difference == pytest.approx(gap.mean(), rel=1e-3)
     assert recorded.largest_probability_difference == pytest.approx(gap.max(), rel=1e-3)
     same = probabilities.argmax(axis=1) == reference.argmax(axis=1)
@@ -116,6 +117,8 @@ def test_attention_is_exported(
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter.normal_(std=0.3)
-    parity = export_model(model, info, calibration, check, tmp_path / "bundle").parity
+    part = ClassifierPart(model, info, calibration, check)
+    parity = export_parts(tmp_path / "bundle", classifier=part).parity.model
+    assert parity is not None
     assert parity.fp32.largest_logit_difference < 1e-4
     assert parity.int8.mean_probability_difference < 0.05

@@ -47,7 +47,8 @@ def test_a_name_or_pattern_without_a_backbone_is_refused() -> None:
 def test_without_timm_our_own_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(complexity, "timm_installed", lambda: False)
     assert [fact.name for fact in list_backbones()] == [
-        "mobilenet_v2", "mobilenet_v2_050", "mobilenet_v2_035", "small_cnn"]  # fmt: skip
+        "mobilenet_v2", "mobilenet_v2_050", "mobilenet_v2_035", "small_cnn",
+        "lesion_cnn"]  # fmt: skip
 
     def absent(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)

@@ -131,6 +131,24 @@ FACTS: dict[str, dict[str, Any]] = {
         "published": {"accuracy": 0.8805, "malignant_f1": 0.8680, "malignant_precision": 0.9080,
                       "malignant_recall": 0.8315, "train_accuracy": 0.8938, "seconds": 2809},
     },
+    "sene-2024": {
+        "backbone": "lesion_cnn",
+        "input": (224, "zero_one"),
+        "head": ((64, 64, 16, 16), 0.0, False),
+        "diagnoses": 7,
+        "split": ((70, 10, 20), 0, "test"),
+        "epochs": [20],
+        "trainable": ["all"],
+        "rates": [1e-4],
+        "batch": {32},
+        "imbalance": ["over_sampling"],
+        "augmentation": [PLAIN],
+        "stopping": [5],
+        "order": {"epoch"},
+        "chosen": ("validation_balanced_accuracy", "best"),
+        "published": {"accuracy": 0.99, "precision_macro": 0.987, "recall_macro": 0.988,
+                      "f1_macro": 0.987},
+    },
 }  # fmt: skip
 
 
@@ -206,7 +224,15 @@ def test_recipes_of_a_system_share_photos_split_and_view() -> None:
         shared.setdefault(paper.system, set()).add(facts)
     assert {system: len(found) for system, found in shared.items()} == dict.fromkeys(shared, 1)
     assert set(shared) == {"sattarzadeh-2025-all", "ham10000-mobilenetv2", "azeem-2025",
-                           "melanoma-2025"}  # fmt: skip
+                           "melanoma-2025", "sene-2024"}  # fmt: skip
+
+
+def test_the_copies_of_system_5_make_as_many_test_photos_as_published() -> None:
+    paper = load_recipe("sene-2024").paper
+    assert paper is not None
+    assert isinstance(paper.over_sampled, int)
+    assert round(7 * paper.over_sampled * paper.shares[2] / 100) == 3597
+    assert load_recipe("sene-2024").input.lesion == "mask"
 
 
 PAPER = 'name = "x"\n[[stage]]\nepochs = 1\n[paper]\nsystem = "s"\nreference = "r"\ndata = "d"\n'
@@ -222,6 +248,8 @@ PAPER = 'name = "x"\n[[stage]]\nepochs = 1\n[paper]\nsystem = "s"\nreference = "
         ("shares = [70, 15, 15]\njudged_on = 'train'", "'validation' or 'test'"),
         ("shares = [70, 15, 15]\npublisht = {}", "did you mean 'published'"),
         ("seed = 1", "'paper.shares' is missing"),
+        ("shares = [70, 15, 15]\nover_sampled = 0", "'balanced' or a number of photos"),
+        ("shares = [70, 15, 15]\nover_sampled = 'equal'", "'balanced' or a number of photos"),
     ],
 )
 def test_a_wrong_paper_section_is_refused(keys: str, message: str) -> None:

@@ -1,4 +1,8 @@
-"""A tiny bundle, made without torch: mean colour of the photo, then one linear layer."""
+"""Tiny bundles, made without torch.
+
+The classifier is the mean colour of the photo, then one linear layer; to the segmenter what is dark
+is lesion.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from cutis.evaluation.names import display_name
-from cutis.records import NOTICE, ModelInfo, Preprocessing, Provenance
-from cutis.runtime.bundle import MODEL_FILES, BundleDiagnosis, BundleInfo, write_info
+from cutis.records import NOTICE, ModelInfo, Preprocessing, Provenance, SegmenterInfo
+from cutis.runtime.bundle import (
+    MODEL_FILES,
+    SEGMENTER_FILE,
+    BundleDiagnosis,
+    BundleInfo,
+    write_info,
+)
 from cutis.storage import sha256_file
 
 DIAGNOSES = ("melanoma", "melanocytic_nevus", "dermatofibroma")
@@ -39,9 +49,31 @@ def linear_network(weights: NDArray[np.float32]) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
+def darkness_network() -> onnx.ModelProto:
+    """pixels (batch, 3, H, W) -> logits (batch, 1, H, W): minus five times the sum of channels."""
+    floats = TensorProto.FLOAT
+    weights = np.full((1, 3, 1, 1), -5, np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["pixels", "weights"], ["logits"])],
+        "darkness",
+        [helper.make_tensor_value_info("pixels", floats, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info("logits", floats, ["batch", 1, "height", "width"])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def with_disk(height: int, width: int, *, radius: float = 0.3) -> NDArray[np.uint8]:
+    """Pale skin with a dark disk in the middle; the radius is in shorter sides."""
+    rows, columns = np.mgrid[:height, :width]
+    away = np.hypot(rows - height / 2 + 0.5, columns - width / 2 + 0.5)
+    skin, lesion = np.array([230, 200, 190], np.uint8), np.array([70, 40, 30], np.uint8)
+    return np.where(away[..., None] < radius * min(height, width), lesion, skin)
+
+
 @pytest.fixture
-def model_info() -> ModelInfo:
-    provenance = Provenance(
+def provenance() -> Provenance:
+    return Provenance(
         recipe="tiny",
         catalog_sha256="0" * 64,
         split_name="default",
@@ -53,6 +85,10 @@ def model_info() -> ModelInfo:
         sources=("made",),
         licences=("CC0",),
     )
+
+
+@pytest.fixture
+def model_info(provenance: Provenance) -> ModelInfo:
     return ModelInfo(
         cutis_version="0",
         architecture="linear",
@@ -65,6 +101,36 @@ def model_info() -> ModelInfo:
 
 
 @pytest.fixture
+def segmenter_info(provenance: Provenance) -> SegmenterInfo:
+    return SegmenterInfo(
+        cutis_version="0",
+        architecture="darkness",
+        preprocessing=Preprocessing(size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        provenance=provenance,
+        licence="CC0",
+    )
+
+
+@pytest.fixture
+def segmenter_bundle(tmp_path: Path, segmenter_info: SegmenterInfo) -> Path:
+    """A bundle with nothing but a segmenter."""
+    folder = tmp_path / "segmenter-bundle"
+    folder.mkdir()
+    onnx.save(darkness_network(), folder / SEGMENTER_FILE)
+    record_files(folder, None, segmenter_info)
+    return folder
+
+
+@pytest.fixture
+def lesion_bundle(bundle: Path, model_info: ModelInfo, segmenter_info: SegmenterInfo) -> Path:
+    """A bundle whose model sees what is not lesion in black."""
+    settings = model_info.preprocessing.model_copy(update={"lesion": "mask"})
+    onnx.save(darkness_network(), bundle / SEGMENTER_FILE)
+    record_files(bundle, model_info.model_copy(update={"preprocessing": settings}), segmenter_info)
+    return bundle
+
+
+@pytest.fixture
 def bundle(tmp_path: Path, model_info: ModelInfo) -> Path:
     folder = tmp_path / "bundle"
     folder.mkdir()
@@ -74,7 +140,9 @@ def bundle(tmp_path: Path, model_info: ModelInfo) -> Path:
     return folder
 
 
-def record_files(folder: Path, model_info: ModelInfo) -> None:
+def record_files(
+    folder: Path, model_info: ModelInfo | None, segmenter_info: SegmenterInfo | None = None
+) -> None:
     """Writes the bundle's record for the files that the folder holds now."""
     files = [path for path in sorted(folder.iterdir()) if path.name != "bundle.json"]
     described = [
@@ -84,8 +152,9 @@ def record_files(folder: Path, model_info: ModelInfo) -> None:
     info = BundleInfo(
         cutis_version="0",
         model=model_info,
-        diagnoses=tuple(described),
-        default_model="int8",
+        diagnoses=tuple(described) if model_info else (),
+        default_model="int8" if model_info else None,
+        segmenter=segmenter_info,
         files={path.name: sha256_file(path) for path in files},
         calibration_photos=5,
         notice=NOTICE,

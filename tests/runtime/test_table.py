@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cutis.errors import InputError
-from cutis.runtime import Predictor, predict_photos, predict_to_file, table
+from cutis.runtime import Predictor, parts, predict_photos, predict_to_file, table
 
 from .conftest import DIAGNOSES
 
@@ -174,7 +174,7 @@ def test_a_full_disk_is_one_message(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(table.pq, "write_table", full)
+    monkeypatch.setattr(parts.pq, "write_table", full)
     with pytest.raises(InputError, match="the disk is full"):
         predict_to_file(predictor, photos, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()

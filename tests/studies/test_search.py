@@ -77,6 +77,31 @@ def searched(recipe: Path, catalog: Path, out: Path, **options: Any) -> SearchRe
     return search(recipe, catalog, out, weights="none", **options)
 
 
+def test_every_trial_gets_the_segmenter(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, masked = written(tmp_path), ["input.lesion=mask"]
+    with pytest.raises(RecipeError, match="no segmenter is given"):
+        searched(recipe, catalog, tmp_path / "out", overrides=masked)
+    given = []
+
+    def note(*places: object, segmenter: Path, **options: object) -> None:
+        given.append(segmenter)
+        raise RecipeError("that will do")
+
+    for place in ("search", "search_trials"):
+        monkeypatch.setattr(f"cutis.studies.{place}.open_segmenter", lambda *_: "opened")
+    monkeypatch.setattr("cutis.studies.search.weights_sha256", lambda segmenter: "5e6")
+    monkeypatch.setattr(search_trials, "train", note)
+    with pytest.raises(InputError, match="that will do"):
+        searched(recipe, catalog, tmp_path / "out", overrides=masked, segmenter=tmp_path / "masks")
+    assert given == [tmp_path / "masks"] * 3
+    # the masks of another segmenter would make another search
+    monkeypatch.setattr("cutis.studies.search.weights_sha256", lambda segmenter: "0dd")
+    with pytest.raises(InputError, match="another"):
+        searched(recipe, catalog, tmp_path / "out", overrides=masked, segmenter=tmp_path / "masks")
+
+
 def without_times(result: SearchResult) -> list[dict[str, Any]]:
     return [trial.model_dump(exclude={"seconds"}) for trial in result.trials]
 

@@ -14,6 +14,7 @@ from cutis.recipes import parse_recipe
 from cutis.recipes.schema import Recipe
 from cutis.records import Preprocessing
 from cutis.training.backend import Backend
+from cutis.training.classification import Classification
 from cutis.training.loop import History, Trainer, logits_of
 from cutis.training.stages import batch_norm_momentum
 from cutis.training.supply import TrainingData
@@ -57,7 +58,8 @@ def trainer(folder: Path, recipe: Recipe, after_epoch: object = None) -> tuple[C
     model = build_classifier(recipe.model.backbone, 2, dropout=recipe.model.dropout)
     backend = Backend(recipe.precision, Preprocessing(size=32))
     note = after_epoch if callable(after_epoch) else lambda history: None
-    return model, Trainer(model, recipe, tiny_data(), backend, folder / "checkpoint.pt", note)
+    task = Classification(recipe, tiny_data(), backend)
+    return model, Trainer(model, recipe, task, backend, folder / "checkpoint.pt", note)
 
 
 def weights_after(folder: Path, recipe: Recipe) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from cutis.recipes import parse_recipe
 from cutis.recipes.schema import Recipe, Stage
 from cutis.records import Preprocessing
 from cutis.training.backend import Backend
+from cutis.training.classification import Classification
 from cutis.training.feature_cache import FeatureCache
 from cutis.training.frozen import FrozenPart
 from cutis.training.loop import History, Trainer
@@ -83,7 +84,8 @@ def trained(
     note = after_epoch if callable(after_epoch) else lambda history: None
     folder.mkdir(exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
-    history = Trainer(model, recipe, some_data(), backend, checkpoint, note, cache).fit()
+    task = Classification(recipe, some_data(), backend, cache)
+    history = Trainer(model, recipe, task, backend, checkpoint, note).fit()
     return model, history
 
 

@@ -23,6 +23,7 @@ from cutis.cli import (
     predict,
     reproduce,
     search,
+    segment,
     split,
     train,
 )
@@ -51,6 +52,7 @@ VERBS = {
     "search": Verb(search.search, search.show),
     "export": Verb(export.export, export.show),
     "predict": Verb(predict.predict, predict.show),
+    "segment": Verb(segment.segment, segment.show),
     "draw": Verb(draw.draw, draw.show),
     "demo": Verb(demo.demo, demo.show),
 }

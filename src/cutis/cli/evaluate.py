@@ -1,16 +1,18 @@
 """`cutis evaluate`: an honest report on a run, a bundle or anybody's predictions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from cutis.cli.evaluate_masks import evaluate_segmenter, judged_segmenter
 from cutis.cli.extras import needs_training
+from cutis.cli.scene import Scene, catalog_of_model, counts, open_scene
 from cutis.cli.tables import print_table
-from cutis.errors import InputError, nearest
+from cutis.errors import InputError
 from cutis.records import ModelInfo, Part
 from cutis.storage import refuse_other_content
 
@@ -18,10 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cutis.data.catalog import Catalog
-    from cutis.data.splits import Split
     from cutis.evaluation import EvaluationContext, Report
-
-ALL = "all"
+    from cutis.evaluation.segmentation import SegmentationReport
 
 
 class Answer(StrEnum):
@@ -45,7 +45,8 @@ def evaluate(
         Path,
         Argument(
             metavar="RUN|BUNDLE|PREDICTIONS",
-            help="A run, a bundle, or a table of predictions (CSV or Parquet).",
+            help="A run or bundle, of a classifier or a segmenter, or a table of predictions (CSV "
+            "or Parquet).",
             show_default=False,
         ),
     ],
@@ -68,59 +69,37 @@ def evaluate(
     answer: Annotated[
         Answer, Option(help="`prior` puts the training frequencies of the diagnoses back.")
     ] = Answer.TRAINED,
-) -> "Report":
-    """Judge predictions on photos that were not trained on, with intervals."""
+) -> "Report | SegmentationReport":
+    """Judge predictions or masks on photos that were not trained on, with intervals."""
     from cutis.evaluation import EvaluationContext, evaluate_predictions, read_predictions
     from cutis.evaluation.evaluate import MARKER
     from cutis.evaluation.table import prepare_table
 
     refuse_other_content(out, MARKER)
+    segmenter = judged_segmenter(source)
+    if segmenter is not None:
+        if answer is not Answer.TRAINED:
+            raise InputError(
+                "--answer prior needs a classifier; a segmenter has no diagnoses", where=source
+            )
+        return evaluate_segmenter(segmenter, source, out, data, split, part)
     judged = _judged(source, answer)
     if data is None and source.is_file():
         return evaluate_predictions(
             read_predictions(source), None, out, context=EvaluationContext()
         )
-    scene = _scene(data or _catalog_of(judged), split, part, judged)
-    truth = scene.rows(part)
-    if judged.run is not None and part in (Part.TEST, ALL):
-        _refuse_trained_on(judged.run, truth)
-    if truth.empty:
-        raise InputError(
-            f"the part '{part}' holds no photo",
-            where=scene.catalog.folder,
-            fix="choose another --part or --split",
-        )
+    made = judged.info.provenance if judged.info else None
+    view = judged.info.view if judged.info else None
+    scene = open_scene(data or catalog_of_model(judged.run), split, part, made, view)
+    truth, left_out = scene.judged(part, judged.run)
     if judged.predict is None:
         predictions = read_predictions(source)
         # a table that does not hold is refused before it costs a use of the test part
         prepare_table(predictions, truth, EvaluationContext())
     else:
         predictions = judged.predict(truth, scene.catalog)
-    return evaluate_predictions(
-        predictions, truth, out, context=scene.context(source, part, judged)
-    )
-
-
-def _refuse_trained_on(run: Path, truth: "pd.DataFrame") -> None:
-    from cutis.training.run import trained_on
-
-    known = truth["sha256"].isin(trained_on(run)) | truth["pixels_sha256"].isin(trained_on(run))
-    if known.any():
-        raise InputError(
-            f"the run was trained or chosen on {int(known.sum())} of these {len(truth)} photos, "
-            f"first {truth.loc[known, 'image_id'].iloc[0]}",
-            where=run,
-            expected="photos that the run has not seen",
-            fix="evaluate on the split that it was trained with, or on a catalog without them",
-        )
-
-
-def _catalog_of(judged: _Judged) -> Path:
-    if judged.run is None:
-        raise InputError("a bundle is evaluated on photos", fix="give --data CATALOG")
-    from cutis.training.run import catalog_of
-
-    return catalog_of(judged.run)
+    context = replace(_context(scene, source, part, judged), left_out=left_out)
+    return evaluate_predictions(predictions, truth, out, context=context)
 
 
 def _judged(source: Path, answer: Answer) -> _Judged:
@@ -173,101 +152,35 @@ def _run(source: Path, prior: bool) -> _Judged:
     return _Judged(info, predict, source)
 
 
-@dataclass(frozen=True)
-class _Scene:
-    """The photos on which something is judged."""
+def _context(scene: Scene, source: Path, part: str, judged: _Judged) -> "EvaluationContext":
+    import pandas as pd
 
-    catalog: "Catalog"
-    split: "Split | None"  # None: all photos of the catalog
-    judged: _Judged
-    view: str | None
+    from cutis.evaluation import EvaluationContext
 
-    def rows(self, part: str) -> "pd.DataFrame":
-        from cutis.data.partition import group_names
-        from cutis.data.splits import part_rows
-
-        if self.split is None:
-            rows = self.catalog.usable(self.view)
-            groups = group_names(list(self.catalog.photos["image_id"]), self.catalog.links)
-            return rows.assign(group=groups[rows["image_id"]].to_numpy())
-        return part_rows(self.catalog, self.split, Part(part), view=self.view)
-
-    def context(self, source: Path, part: str, judged: _Judged) -> "EvaluationContext":
-        import pandas as pd
-
-        from cutis.data.splits import record_test_use
-        from cutis.evaluation import EvaluationContext
-
-        uses = validation = counts = None
-        if self.split is not None:
-            counts = _counts(self.rows(Part.TRAIN))
-            if part != Part.VALIDATION and judged.predict is not None:
-                truth = self.rows(Part.VALIDATION)
-                if not truth.empty:
-                    table = judged.predict(truth, self.catalog)
-                    validation = table.assign(truth=truth["diagnosis"].to_numpy())
-            if part == Part.TEST:
-                uses = record_test_use(self.catalog, self.split, str(source))
-        history = judged.run / "history.csv" if judged.run else None
-        return EvaluationContext(
-            model=judged.info,
-            split_name=self.split.name if self.split else None,
-            part=part,
-            test_uses=uses,
-            unsafe=self.split.info.unsafe if self.split else False,
-            history=pd.read_csv(history) if history and history.is_file() else None,
-            recipe_text=(judged.run / "recipe.toml").read_text("utf-8") if judged.run else None,
-            counts=counts,
-            locate=self.catalog.locate,
-            validation=validation,
-        )
+    validation = trained = None
+    if scene.split is not None:
+        trained = counts(scene.rows(Part.TRAIN))
+        if part != Part.VALIDATION and judged.predict is not None:
+            truth = scene.rows(Part.VALIDATION)
+            if not truth.empty:
+                table = judged.predict(truth, scene.catalog)
+                validation = table.assign(truth=truth["diagnosis"].to_numpy())
+    history = judged.run / "history.csv" if judged.run else None
+    return EvaluationContext(
+        model=judged.info,
+        split_name=scene.split.name if scene.split else None,
+        part=part,
+        test_uses=scene.count_test_use(part, source),
+        unsafe=scene.split.info.unsafe if scene.split else False,
+        history=pd.read_csv(history) if history and history.is_file() else None,
+        recipe_text=(judged.run / "recipe.toml").read_text("utf-8") if judged.run else None,
+        counts=trained,
+        locate=scene.catalog.locate,
+        validation=validation,
+    )
 
 
-def _scene(data: Path, split: str | None, part: str, judged: _Judged) -> _Scene:
-    from cutis.data.catalog import Catalog
-    from cutis.data.splits import load_split
-
-    catalog = Catalog.open(data)
-    known = [*Part, ALL]
-    if part not in known:
-        raise InputError(
-            f"there is no part '{part}'",
-            expected="one of " + ", ".join(known),
-            fix=nearest(part, known) or None,
-        )
-    provenance = judged.info.provenance if judged.info else None
-    own = provenance is not None and catalog.sha256 == provenance.catalog_sha256
-    name = split or (provenance.split_name if provenance and own else "default")
-    chosen = None if part == ALL else load_split(catalog, name)
-    if provenance and own and (chosen is None or chosen.info.sha256 != provenance.split_sha256):
-        problem = (
-            "all photos of this catalog hold those that the model was trained on"
-            if chosen is None
-            else "the model was trained on another split of this very catalog, so these photos may "
-            "have been trained on"
-        )
-        raise InputError(
-            problem,
-            where=data,
-            expected=f"the split '{provenance.split_name}' "
-            f"({provenance.split_sha256[:12]}…) and one of its parts",
-            fix=f"give --split {provenance.split_name}, or evaluate on another catalog",
-        )
-    return _Scene(catalog, chosen, judged, _view_of(judged.info))
-
-
-def _view_of(info: ModelInfo | None) -> str | None:
-    return info.view if info else None
-
-
-def _counts(rows: "pd.DataFrame") -> dict[str, dict[str, int]]:
-    return {
-        str(source): {str(d): int(n) for d, n in found["diagnosis"].value_counts().items()}
-        for source, found in rows.groupby("source")
-    }
-
-
-def show(report: "Report") -> int:
+def show(report: "Report | SegmentationReport") -> int:
     """Prints the headline figures with their intervals."""
     print_table(
         ["", "value", "95 % interval"],

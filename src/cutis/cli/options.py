@@ -21,3 +21,11 @@ Split = Annotated[str, Option(metavar="NAME", help="Split of the catalog.")]
 Weights = Annotated[
     str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")
 ]
+Segmenter = Annotated[
+    Path | None,
+    Option(
+        metavar="RUN",
+        help="The segmentation run that draws the masks of input.lesion.",
+        show_default=False,
+    ),
+]

@@ -43,6 +43,9 @@ def show(result: "pd.DataFrame | PredictionSummary") -> int:
 
     if isinstance(result, PredictionSummary):
         print(f"{result.out}: {result.photos} photos, {result.unreadable} unreadable")
+        if result.fallbacks:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in result.fallbacks.items())
+            print(f"photos taken whole, since their mask was not used: {reasons}")
     else:
         print_table(["photo", "first answers"], [_answers(row) for _, row in result.iterrows()])
     print(NOTICE)

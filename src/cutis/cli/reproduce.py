@@ -53,6 +53,7 @@ def reproduce(
         Way | None, Option(help="One of the two ways instead of both.", show_default=False)
     ] = None,
     weights: options.Weights = "imagenet",
+    segmenter: options.Segmenter = None,
 ) -> Reproduced:
     """Run a published system as its paper did and leak-free, and compare with its figures."""
     with needs_training():
@@ -65,6 +66,7 @@ def reproduce(
         seeds=_parsed(seeds),
         only=only,
         weights=weights,
+        segmenter=segmenter,
         overrides=settings or [],
     )
     print(plan, file=sys.stderr)
@@ -101,9 +103,24 @@ def show(reproduced: Reproduced) -> int:
             for row in record.rows
         ],
     )
+    _show_copies(record)
     if len(record.seeds) > 1:
         print(f"Means over {len(record.seeds)} seeds, with the smallest and the largest.")
     for sentence in record.conclusions:
         print(sentence)
     print(f"page: {reproduced.page}")
     return 0
+
+
+def _show_copies(record: "Reproduction") -> None:
+    """Prints how many judged photos stand in training, where a split lets them."""
+    from cutis.studies.comparison.copies import copied_words, together
+
+    if not any(together(copies).copied for copies in record.copies.values()):
+        return
+    ways = [way for way in Way if way in record.copies]
+    names = sorted({name for copies in record.copies.values() for name in copies})
+    rows = [[name, *(copied_words(record.copies[way].get(name)) for way in ways)] for name in names]
+    rows.append(["together", *(copied_words(together(record.copies[way])) for way in ways)])
+    print("Judged photos that stand in training as the very same file:")
+    print_table(["diagnosis", *(way.words for way in ways)], rows)

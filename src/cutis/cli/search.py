@@ -22,6 +22,7 @@ def search(
     settings: options.Settings = None,
     split: options.Split = "default",
     weights: options.Weights = "imagenet",
+    segmenter: options.Segmenter = None,
     trials: Annotated[
         int | None, Option(help="Trainings in all; default: the recipe's.", show_default=False)
     ] = None,
@@ -39,8 +40,8 @@ def search(
     with needs_training():
         from cutis.studies.search import search as search_recipe
     return search_recipe(
-        recipe, data, out, split=split, weights=weights, trials=trials, sampler=sampler, seed=seed,
-        timeout=timeout, overrides=settings or [],
+        recipe, data, out, split=split, weights=weights, segmenter=segmenter, trials=trials,
+        sampler=sampler, seed=seed, timeout=timeout, overrides=settings or [],
     )  # fmt: skip
 
 

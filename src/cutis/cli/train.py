@@ -10,6 +10,7 @@ from cutis.cli.extras import needs_training
 
 if TYPE_CHECKING:
     from cutis.training.run import Run
+    from cutis.training.segmentation import SegmenterRun
 
 
 def train(
@@ -21,23 +22,31 @@ def train(
     settings: options.Settings = None,
     split: options.Split = "default",
     weights: options.Weights = "imagenet",
-) -> "Run":
-    """Train a classifier as a recipe says."""
+    segmenter: options.Segmenter = None,
+) -> "Run | SegmenterRun":
+    """Train a classifier or a segmenter as a recipe says."""
     with needs_training():
         from cutis.training.train import train as train_recipe
-    return train_recipe(recipe, data, out, split=split, weights=weights, overrides=settings or [])
+    return train_recipe(
+        recipe, data, out, split=split, weights=weights, segmenter=segmenter,
+        overrides=settings or [],
+    )  # fmt: skip
 
 
-def show(run: "Run") -> int:
+def show(run: "Run | SegmenterRun") -> int:
     """Prints where the run is and how its last epoch stood on validation."""
     import pandas as pd
 
     history = pd.read_csv(run.folder / "history.csv")
-    last = history.iloc[-1]
+    known = ("accuracy", "balanced_accuracy", "jaccard", "dice")
+    figures = [
+        f"{name.replace('_', ' ')} {history[f'validation_{name}'].iloc[-1]:.3f}"
+        for name in known
+        if f"validation_{name}" in history
+    ]
     print(
         f"{run.folder}: {len(history)} epochs in {history['seconds'].sum():.0f} s; last epoch on "
-        f"validation: accuracy {last['validation_accuracy']:.3f}, balanced accuracy "
-        f"{last['validation_balanced_accuracy']:.3f}"
+        f"validation: {', '.join(figures)}"
     )
     if run.info.provenance.unsafe:
         print("UNSAFE: the split lets photos of one lesion stand on both sides")

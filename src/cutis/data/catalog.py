@@ -138,10 +138,12 @@ def write_catalog(
     *,
     sources: Iterable[SourceInfo],
     options: CatalogOptions,
+    replace: bool = True,
 ) -> Catalog:
     """Writes a catalog in one step: after a crash the old one stands, or the new one does.
 
-    Where the folder already holds the same catalog, no file is touched.
+    Where the folder already holds the same catalog, no file is touched. Raises InputError for one
+    that holds another, unless that may be replaced.
     """
     photo_table = pa.Table.from_pandas(
         photos.sort_values("image_id"), CATALOG_SCHEMA, preserve_index=False
@@ -160,6 +162,13 @@ def write_catalog(
     )
     if _holds_already(folder, photo_table, link_table, info):
         return Catalog.open(folder)
+    if not replace and (folder / CATALOG_FILE).is_file():
+        raise InputError(
+            "the folder holds another catalog, which earlier runs may stand on",
+            where=folder,
+            expected="a new folder, or the same photos, links and settings as before",
+            fix="choose another --out, or delete that folder",
+        )
 
     def write_info(target: Path) -> None:
         hashes = {name: sha256_file(target.with_name(name)) for name in _TABLES}

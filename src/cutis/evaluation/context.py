@@ -6,27 +6,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from cutis.records import ModelInfo
+from cutis.records import ModelInfo, SegmenterInfo
 
 
 @dataclass(frozen=True)
-class EvaluationContext:
-    """Where the predictions come from; whatever is None the report calls not known.
+class ReportContext:
+    """What is judged on which photos; whatever is None the report calls not known.
 
-    `counts` are the training photos by source, then by diagnosis. `validation` is a predictions
-    table with truth on which the temperature is fitted. `locate` turns a stored path into a file.
+    `counts` are the training photos by source, then by diagnosis. `left_out` counts photos that
+    were not judged since the model has seen them or others of their groups. `locate` turns a
+    stored path into a file.
     """
 
-    model: ModelInfo | None = None
+    model: ModelInfo | SegmenterInfo | None = None
     split_name: str | None = None
     part: str | None = None
     test_uses: int | None = None
+    left_out: int = 0
     unsafe: bool = False
     history: pd.DataFrame | None = None
     recipe_text: str | None = None
     counts: Mapping[str, Mapping[str, int]] | None = None
     locate: Callable[[str], Path] | None = None
-    validation: pd.DataFrame | None = None
 
     @property
     def marked_unsafe(self) -> bool:
@@ -36,3 +37,14 @@ class EvaluationContext:
     def file_of(self, stored: str) -> Path:
         """The file of a stored path."""
         return self.locate(stored) if self.locate else Path(stored)
+
+
+@dataclass(frozen=True)
+class EvaluationContext(ReportContext):
+    """Where predictions come from.
+
+    `validation` is a predictions table with truth on which the temperature is fitted.
+    """
+
+    model: ModelInfo | None = None
+    validation: pd.DataFrame | None = None

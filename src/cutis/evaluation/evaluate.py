@@ -15,6 +15,7 @@ from cutis.evaluation.columns import LOGIT
 from cutis.evaluation.context import EvaluationContext
 from cutis.evaluation.report import SCORE_NAMES, render
 from cutis.evaluation.table import EvaluationTable, prepare_table
+from cutis.evaluation.values import interval
 from cutis.metrics.bootstrap import Resampling
 from cutis.records import FORMAT_VERSION, NOTICE
 from cutis.storage import staged_folder
@@ -139,15 +140,11 @@ def _measure(
         "grouped": table.grouped,
         "unreadable": table.unreadable,
         "notes": list(table.notes),
-        "interval": {
-            "method": "percentile bootstrap, whole groups drawn with replacement",
-            "level": resampling.level,
-            "resamples": resampling.resamples,
-            "seed": resampling.seed,
-        },
+        "interval": interval(resampling),
         "split": context.split_name,
         "part": None if context.part is None else str(context.part),
         "test_uses": context.test_uses,
+        "left_out": context.left_out,
         "model": None if model is None else model.model_dump(mode="json"),
         "training_counts": context.counts,
         **assembly.overall(table, resampling),

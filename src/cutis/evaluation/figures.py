@@ -198,6 +198,14 @@ def training(*histories: pd.DataFrame, unsafe: bool) -> Figure:
         ("Accuracy", ["train_accuracy", "validation_accuracy", "validation_balanced_accuracy"]),
         *([("Precision and recall", others)] if others else []),
     ]
+    return history_panels(histories, wanted, unsafe=unsafe)
+
+
+def history_panels(
+    histories: Sequence[pd.DataFrame], wanted: Sequence[tuple[str, list[str]]], *, unsafe: bool
+) -> Figure:
+    """A panel for each title in `wanted` with the columns that stand beside it, over the epochs."""
+    first = histories[0]
     made, axes = style.panels(len(wanted), width=4.2, height=3.4, unsafe=unsafe)
     for panel, (title, names) in zip(axes, wanted, strict=True):
         for name, colour in zip(names, style.COLOURS, strict=False):

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from cutis import html
-from cutis.evaluation import mistakes, words
+from cutis.evaluation import mistakes, setting, words
 from cutis.evaluation.assembly import SMALL
 from cutis.evaluation.context import EvaluationContext
 from cutis.evaluation.names import display_name
@@ -56,7 +56,7 @@ def render(
     context: EvaluationContext,
 ) -> str:
     """The whole page as one self-contained HTML text."""
-    title = _title(context)
+    title = setting.title(context)
     return html.page(
         title,
         html.element("h1", title),
@@ -65,7 +65,11 @@ def render(
         html.banner(metrics["alarm"], kind="warn") if metrics["alarm"] else Markup(""),
         html.notice(),
         _headline(metrics),
-        _setting(metrics, context),
+        setting.setting(
+            context,
+            [("Photos that could not be read", metrics["unreadable"])],
+            {entry["diagnosis"]: entry["photos"] for entry in metrics["per_diagnosis"]},
+        ),
         _diagnoses(metrics, figures),
         _malignant(metrics),
         _curves(figures, metrics),
@@ -75,12 +79,6 @@ def render(
         _mistakes(wrong, context, table.probabilities is not None),
         html.section("Limits", html.bullets(words.limits(table, metrics, context))),
     )
-
-
-def _title(context: EvaluationContext) -> str:
-    what = context.model.provenance.recipe if context.model else "Predictions"
-    where = f" on the {context.part} part" if context.part else ""
-    return f"{what}{where}"
 
 
 def shown(figure: Mapping[str, Any]) -> Markup:
@@ -110,62 +108,6 @@ def _headline(metrics: Mapping[str, Any]) -> Markup:
             caption=f"{metrics['photos']} photos of {metrics['groups']} groups. Intervals: "
             f"{drawn['method']}, {drawn['resamples']} resamples, seed {drawn['seed']}.",
         ),
-    )
-
-
-def _setting(metrics: Mapping[str, Any], context: EvaluationContext) -> Markup:
-    """What was trained on what, and how often this part was used."""
-    unknown = "not known"
-    facts: list[tuple[str, html.Content]] = [
-        ("Part", f"{context.part or unknown}, split {context.split_name or unknown}"),
-        (
-            "Evaluations of this part so far",
-            unknown if context.test_uses is None else context.test_uses,
-        ),
-        ("Photos that could not be read", metrics["unreadable"]),
-    ]
-    model = context.model
-    counts: Mapping[str, Mapping[str, int]] = context.counts or {}
-    if model is not None:
-        made = model.provenance
-        counts = context.counts or {"trained on": made.train_counts}
-        photos = sum(made.train_counts.values())
-        facts += [
-            ("Model", f"{model.architecture}, input {model.preprocessing.size} pixels"),
-            ("Recipe, seed", f"{made.recipe}, {made.seed}"),
-            ("Trained on", f"{photos} photos of {made.train_groups} groups"),
-            ("Sources", ", ".join(made.sources) or unknown),
-            ("Licences of the photos", ", ".join(made.licences) or unknown),
-            ("Catalog", _code(made.catalog_sha256)),
-            ("Split of the training", _code(f"{made.split_name} {made.split_sha256}")),
-            ("Cutis", model.cutis_version),
-        ]
-    else:
-        facts.append(("Model", unknown))
-    recipe = (
-        html.joined([html.element("h3", "Recipe as run"), html.element("pre", context.recipe_text)])
-        if context.recipe_text
-        else Markup("")
-    )
-    return html.section(
-        "What was trained on what",
-        html.table(["Fact", "Value"], facts, text_columns=2),
-        _counts(counts, metrics),
-        recipe,
-    )
-
-
-def _counts(counts: Mapping[str, Mapping[str, int]], metrics: Mapping[str, Any]) -> Markup:
-    here = {entry["diagnosis"]: entry["photos"] for entry in metrics["per_diagnosis"]}
-    names = list(dict.fromkeys([*here, *(name for column in counts.values() for name in column)]))
-    columns = [*counts.values(), here]
-    rows = [[display_name(name), *(column.get(name, 0) for column in columns)] for name in names]
-    total = ["Together", *(sum(column.values()) for column in columns)]
-    return html.joined(
-        [
-            html.element("h3", "Photos by diagnosis"),
-            html.table(["Diagnosis", *counts, "evaluated here"], [*rows, total]),
-        ]
     )
 
 
@@ -343,10 +285,6 @@ def _mistakes(wrong: list[dict[str, Any]], context: EvaluationContext, ranked: b
         "or a habit of the model."
     )
     return html.section(title, html.paragraph(text), mistakes.tiles(wrong, context))
-
-
-def _code(text: str) -> Markup:
-    return html.element("code", text)
 
 
 def _figure(figures: Mapping[str, bytes], name: str, caption: str) -> Markup:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cutis.metrics.bootstrap import Estimates, Floats
+from cutis.metrics.bootstrap import Estimates, Floats, Resampling
 
 NO_PROBABILITIES = "the table has no probabilities"
 NO_INTERVAL = "no interval: fewer than two groups, or undefined in more than half of the resamples"
@@ -31,6 +31,16 @@ def figure(
 def undefined(reason: str) -> dict[str, Any]:
     """A figure that does not exist."""
     return {"value": None, "low": None, "high": None, "reason": reason}
+
+
+def interval(settings: Resampling) -> dict[str, Any]:
+    """How the intervals of all figures were made."""
+    return {
+        "method": "percentile bootstrap, whole groups drawn with replacement",
+        "level": settings.level,
+        "resamples": settings.resamples,
+        "seed": settings.seed,
+    }
 
 
 def _number(value: Floats) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cutis.evaluation.assembly import SMALL
-from cutis.evaluation.context import EvaluationContext
+from cutis.evaluation.context import EvaluationContext, ReportContext
 from cutis.evaluation.names import display_name
 from cutis.evaluation.table import EvaluationTable
 from cutis.records import Part
@@ -62,7 +62,8 @@ def limits(
     return [
         *_diagnosis_limits(metrics["per_diagnosis"]),
         *_photo_limits(table),
-        *_use_limits(table, context),
+        *table.notes,
+        *use_limits(context),
         "Operating points are found on the photos that they are reported for, which favours them a "
         "little; thresholds chosen on validation, where they were given, do not have this fault.",
     ]
@@ -124,8 +125,9 @@ def _photo_limits(table: EvaluationTable) -> list[str]:
     return made
 
 
-def _use_limits(table: EvaluationTable, context: EvaluationContext) -> list[str]:
-    made = list(table.notes)
+def use_limits(context: ReportContext) -> list[str]:
+    """What using this part before, or training on it, does to the figures."""
+    made = []
     uses = context.test_uses
     if uses is not None and uses > 1:
         made.append(

@@ -1,5 +1,19 @@
-"""From a trained network to the bundle that deployment needs."""
+"""From trained networks to the bundle that deployment needs."""
 
-from cutis.export.bundle import ExportSummary, export_model, export_run
+from cutis.export.bundle import (
+    ClassifierPart,
+    ExportSummary,
+    SegmenterPart,
+    export_parts,
+    export_run,
+    runs_to_export,
+)
 
-__all__ = ["ExportSummary", "export_model", "export_run"]
+__all__ = [
+    "ClassifierPart",
+    "ExportSummary",
+    "SegmenterPart",
+    "export_parts",
+    "export_run",
+    "runs_to_export",
+]

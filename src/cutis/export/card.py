@@ -1,10 +1,14 @@
-"""MODEL_CARD.md: what a bundle's model is, what it was trained on, and where it ends."""
+"""MODEL_CARD.md: what a bundle holds, what it was trained on, and where it ends."""
 
 from collections.abc import Mapping, Sequence
 
-from cutis.export.parity import Parity
-from cutis.records import NOTICE, ModelInfo
-from cutis.runtime.bundle import BundleDiagnosis
+from cutis.export.parity import ModelParity, Parity, SegmenterParity
+from cutis.metrics.lesion_measures import MEASURES_NOTICE
+from cutis.records import NOTICE, ModelInfo, Preprocessing, Provenance, SegmenterInfo
+from cutis.runtime.bundle import BundleDiagnosis, BundleInfo
+
+Scores = Mapping[str, Mapping[str, float | str | None]]
+"""The `scores` of a report's metrics.json: value, low and high by name."""
 
 _LIMITS = """\
 - It knows only the diagnoses listed above, and answers one of them for any picture, be it of \
@@ -15,52 +19,118 @@ answered worse than the figures say.
 diagnoses among them.
 - No clinician has reviewed the names, grades or texts of the diagnoses."""
 
+_SEGMENTER_LIMITS = f"""\
+- The segmenter outlines something on most pictures, be there a lesion or not, and can miss one. \
+People who use a mask look at it first.
+- Photos from other cameras, clinics and skin tones, and lesions of other kinds than those of the \
+training photos, can be outlined worse.
+- {MEASURES_NOTICE}"""
+
 _UNSAFE = """\
-> **UNSAFE.** This model comes from a split that lets photos of one lesion stand on both sides. \
-Its figures are too high, and it is for showing what such leaks do, not for use."""
+> **UNSAFE.** What this bundle holds comes from a split that lets photos of one lesion stand on \
+both sides. Its figures are too high, and it is for showing what such leaks do, not for use."""
 
 
-def model_card(
-    info: ModelInfo,
-    diagnoses: Sequence[BundleDiagnosis],
-    parity: Parity,
-    calibration_photos: int,
-    scores: Mapping[str, Mapping[str, float | str | None]] | None,
-) -> str:
+_LESION = {
+    "mask": "all but the lesion is black",
+    "crop": "a square around the lesion is cut out",
+    "channel": "the lesion's mask is a fourth channel",
+}
+
+
+def model_card(info: BundleInfo, parity: Parity, scores: Scores | None) -> str:
     """The card as Markdown.
 
     Args:
         scores: the `scores` of a report's metrics.json; None leaves the figures out.
     """
+    held = [part for part in (info.model, info.segmenter) if part]
     sections = [
-        f"# {info.architecture}, {len(info.diagnoses)} diagnoses",
-        *([_UNSAFE] if info.provenance.unsafe else []),
+        "# " + _title(info),
+        *([_UNSAFE] if any(part.provenance.unsafe for part in held) else []),
         NOTICE,
-        "## Model\n\n" + _model(info),
-        "## Diagnoses\n\n" + _diagnoses(info, diagnoses),
-        "## Training photos\n\n" + _training(info),
-        "## Figures\n\n" + _figures(scores),
-        "## Export\n\n" + _export(parity, calibration_photos),
-        "## Limits\n\n" + _LIMITS,
-        "## Licence\n\n" + _licence(info),
+    ]
+    if info.model and parity.model:
+        sections += [
+            "## Model\n\n" + _model(info.model),
+            "## Diagnoses\n\n" + _diagnoses(info.model, info.diagnoses),
+            "## Training photos\n\n" + _training(info.model.provenance),
+            "## Figures\n\n" + _figures(scores),
+            "## Export\n\n" + _export(parity.model, info.calibration_photos),
+        ]
+    if info.segmenter and parity.segmenter:
+        sections += [
+            "## Segmenter\n\n" + _segmenter(info.segmenter),
+            "## Training photos of the segmenter\n\n" + _training(info.segmenter.provenance),
+            *([] if info.model else ["## Figures\n\n" + _figures(scores)]),
+            "## Export of the segmenter\n\n" + _segmenter_export(parity.segmenter),
+        ]
+    sections += [
+        "## Limits\n\n" + _limits(info),
+        "## Licence\n\n" + "\n".join(_licences(info)),
     ]
     return "\n\n".join(sections) + "\n"
 
 
+def _title(info: BundleInfo) -> str:
+    held = []
+    if info.model:
+        held.append(f"{info.model.architecture}, {len(info.model.diagnoses)} diagnoses")
+    if info.segmenter:
+        held.append(f"{info.segmenter.architecture}, outlines of lesions")
+    return "; ".join(held)
+
+
 def _model(info: ModelInfo) -> str:
-    settings = info.preprocessing
     return "\n".join(
         [
             f"- architecture: {info.architecture}",
-            f"- input: RGB photo at {settings.size} x {settings.size} pixels ({settings.fit}), "
-            f"scaled to [0, 1], mean {_list(settings.mean)}, standard deviation "
-            f"{_list(settings.std)}",
+            _input(info.preprocessing),
+            *_looks(info.preprocessing.lesion),
             f"- output: logits; probabilities are their softmax at temperature "
             f"{info.temperature:.4g}",
-            f"- recipe: {info.provenance.recipe}, seed {info.provenance.seed}",
-            f"- trained with Cutis {info.cutis_version}",
+            *_origin(info),
         ]
     )
+
+
+def _looks(lesion: str) -> list[str]:
+    if lesion == "none":
+        return []
+    return [
+        f"- lesion: {_LESION[lesion]}, as the segmenter below finds it; where it finds none or "
+        "several, the whole photo is taken"
+    ]
+
+
+def _segmenter(info: SegmenterInfo) -> str:
+    filters = f", {info.filters} filters in the first block" if info.filters else ""
+    return "\n".join(
+        [
+            "It marks which pixels of a photo belong to the lesion. It does not say what the "
+            "lesion is.",
+            "",
+            f"- architecture: {info.architecture}{filters}",
+            _input(info.preprocessing),
+            f"- output: a logit for each pixel; from a probability of {info.threshold:g} on, "
+            "chosen on validation photos, it is lesion",
+            *_origin(info),
+        ]
+    )
+
+
+def _input(settings: Preprocessing) -> str:
+    return (
+        f"- input: RGB photo at {settings.size} x {settings.size} pixels ({settings.fit}), "
+        f"scaled to [0, 1], mean {_list(settings.mean)}, standard deviation {_list(settings.std)}"
+    )
+
+
+def _origin(info: ModelInfo | SegmenterInfo) -> list[str]:
+    return [
+        f"- recipe: {info.provenance.recipe}, seed {info.provenance.seed}",
+        f"- trained with Cutis {info.cutis_version}",
+    ]
 
 
 def _diagnoses(info: ModelInfo, diagnoses: Sequence[BundleDiagnosis]) -> str:
@@ -78,8 +148,7 @@ def _diagnoses(info: ModelInfo, diagnoses: Sequence[BundleDiagnosis]) -> str:
     return _table(("diagnosis", "id", "malignancy", "urgency", "training photos"), rows)
 
 
-def _training(info: ModelInfo) -> str:
-    origin = info.provenance
+def _training(origin: Provenance) -> str:
     return "\n".join(
         [
             f"- photos: {sum(origin.train_counts.values())} of {origin.train_groups} groups "
@@ -93,7 +162,7 @@ def _training(info: ModelInfo) -> str:
     )
 
 
-def _figures(scores: Mapping[str, Mapping[str, float | str | None]] | None) -> str:
+def _figures(scores: Scores | None) -> str:
     if scores is None:
         return "None were given at the export; see the report of the run."
     rows = [(name.replace("_", " "), _value(figure)) for name, figure in scores.items()]
@@ -109,7 +178,7 @@ def _value(figure: Mapping[str, float | str | None]) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _export(parity: Parity, calibration_photos: int) -> str:
+def _export(parity: ModelParity, calibration_photos: int) -> str:
     return "\n".join(
         [
             f"On {parity.photos} photos that the int8 ranges were not measured on, against the "
@@ -124,8 +193,30 @@ def _export(parity: Parity, calibration_photos: int) -> str:
     )
 
 
-def _licence(info: ModelInfo) -> str:
-    return f"Weights: {info.licence}. The licences of the training photos above also bind."
+def _segmenter_export(parity: SegmenterParity) -> str:
+    found = parity.fp32
+    return "\n".join(
+        [
+            f"On {parity.photos} photos, against the trained network:",
+            "",
+            f"- largest difference of a logit {found.largest_logit_difference:.2g}",
+            f"- Jaccard of both masks: {found.mean_jaccard:.4f} on average, at least "
+            f"{found.smallest_jaccard:.4f}",
+        ]
+    )
+
+
+def _limits(info: BundleInfo) -> str:
+    held = [(info.model, _LIMITS), (info.segmenter, _SEGMENTER_LIMITS)]
+    return "\n".join(text for part, text in held if part)
+
+
+def _licences(info: BundleInfo) -> list[str]:
+    also = "The licences of the training photos above also bind."
+    if info.model and info.segmenter:
+        weights = f"Weights of the model: {info.model.licence}. Of the segmenter: "
+        return [f"{weights}{info.segmenter.licence}. {also}"]
+    return [f"Weights: {part.licence}. {also}" for part in (info.model, info.segmenter) if part]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -17,15 +17,16 @@ OPSET = 18
 """Read by ONNX Runtime 1.14, OpenVINO 2023 and later; torch's exporter offers no earlier one."""
 
 
-def write_onnx(module: nn.Module, size: int, path: Path) -> None:
+def write_onnx(module: nn.Module, size: int, path: Path, *, channels: int = 3) -> None:
     """Writes a module in evaluation mode as one fp32 file for any batch.
 
     Args:
-        module: normalised float (batch, 3, size, size) to logits (batch, diagnoses).
+        module: normalised float (batch, channels, size, size) to logits, (batch, diagnoses) or
+            (batch, 1, size, size).
 
     Raises InputError when the module has an operator that cannot be exported.
     """
-    example = torch.zeros(2, 3, size, size)
+    example = torch.zeros(2, channels, size, size)
     batch = torch.export.Dim("batch")
     with _quiet_exporter():
         try:

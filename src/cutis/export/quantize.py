@@ -49,9 +49,9 @@ def write_int8(fp32: Path, pixels: NDArray[np.uint8], settings: Preprocessing, p
     """Writes the int8 form (QDQ) of an fp32 ONNX file, BatchNorm folded into the convolutions.
 
     Args:
-        pixels: (photos, size, size, 3), the calibration photos in random order; an activation's
-            range is the mean over small batches of the smallest and the largest value, since
-            the range of all photos together follows the oddest one.
+        pixels: (photos, size, size, 3 or 4), the calibration photos in random order; an
+            activation's range is the mean over small batches of the smallest and the largest
+            value, since the range of all photos together follows the oddest one.
     """
     with TemporaryDirectory() as folder:
         folded = Path(folder) / "folded.onnx"

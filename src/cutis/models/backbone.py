@@ -35,6 +35,16 @@ class Backbone(nn.Module, ABC):
         """The features as modules that follow one another, as finely as they can be cut."""
         return list(self.features)
 
+    def flattened(self, size: int) -> int:
+        """Places of the feature map that the dense layers behind it read one by one.
+
+        0, as almost everywhere: they read the mean over all places.
+
+        Args:
+            size: side of the square input, pixels.
+        """
+        return 0
+
     @abstractmethod
     def keras_layers(self) -> list[tuple[str, nn.Module | None]]:
         """Layer names as Keras numbers them, each with its module where it has parameters."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn import functional
 
 from cutis.errors import InputError, MissingDependencyError, nearest
 from cutis.models.backbone import Backbone
@@ -20,7 +21,8 @@ def load_backbone(backbone: Backbone, weights: str) -> None:
 
     Args:
         weights: a safetensors file with the names of the backbone's own tensors, torchvision's or
-            timm's; `imagenet` for the hub, or `none` to keep the random initial weights.
+            timm's; `imagenet` for the hub, or `none` to keep the random initial weights. A fourth
+            input channel of one of our backbones gets zeros where the weights have three.
 
     Raises InputError for a missing or damaged file, for weights of another network, and for a hub
     that cannot be reached.
@@ -70,6 +72,7 @@ def _load_ours(backbone: Backbone, weights: str) -> None:
         if not name.startswith("classifier.")
     }
     expected = backbone.state_dict()
+    _add_input_channels(state, expected)
     for name, value in expected.items():
         if name.endswith("num_batches_tracked"):
             state.setdefault(name, value)
@@ -81,6 +84,14 @@ def _load_ours(backbone: Backbone, weights: str) -> None:
             f"the first is {wrong[0]}",
         )
     backbone.load_state_dict({name: state[name] for name in expected})
+
+
+def _add_input_channels(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Zeros for what the first convolution reads beside the three colours that a file knows."""
+    name = next(name for name, value in expected.items() if value.ndim == 4)
+    missing = expected[name].shape[1] - 3
+    if missing > 0 and name in state and state[name].ndim == 4 and state[name].shape[1] == 3:
+        state[name] = functional.pad(state[name], (0, 0, 0, 0, 0, missing))
 
 
 def _misfit(path: str | Path, problem: str) -> InputError:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cutis.errors import InputError
@@ -95,12 +96,12 @@ def _on_paper(name: str, size: int) -> Backbone:
         return build_backbone(name, size)
 
 
-def multiply_adds(backbone: Backbone, size: int) -> int:
+def multiply_adds(network: nn.Module, size: int) -> int:
     """Multiplications with an addition for one photo, (1, 3, size, size), in evaluation mode.
 
     Convolutions, matrix products and attention are counted, as papers do; a multiply-add is one.
     """
-    device = next(backbone.parameters()).device
+    device = next(network.parameters()).device
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        backbone.eval()(torch.zeros(1, 3, size, size, device=device))
+        network.eval()(torch.zeros(1, 3, size, size, device=device))
     return int(counter.get_total_flops()) // 2

@@ -50,14 +50,15 @@ class MobileNetV2(Backbone):
     Args:
         width: multiplier of all channel counts; they are rounded to multiples of eight, and the
             last feature map keeps 1,280 channels for widths below one.
+        last: whether the last 1x1 convolution, to 1,280 channels, is there. A segmenter has no use
+            for it: the map then has the 320 channels before it.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, *, last: bool = True) -> None:
         super().__init__()
         if width == 1.0:
             self.pretrained = Pretrained("timm/mobilenetv2_100.ra_in1k", "Apache-2.0")
         channels = _rounded(32 * width)
-        self.channels = _rounded(1280 * max(1.0, width))
         blocks: list[nn.Module] = [_conv(3, channels, kernel=3, stride=2)]
         for expansion, base, repeats, first_stride in _STAGES:
             outputs = _rounded(base * width)
@@ -65,7 +66,10 @@ class MobileNetV2(Backbone):
                 stride = first_stride if repeat == 0 else 1
                 blocks.append(InvertedResidual(channels, outputs, stride, expansion))
                 channels = outputs
-        blocks.append(_conv(channels, self.channels, kernel=1))
+        if last:
+            inputs, channels = channels, _rounded(1280 * max(1.0, width))
+            blocks.append(_conv(inputs, channels, kernel=1))
+        self.channels = channels
         self.features = nn.Sequential(*blocks)
         self.apply(_initialise)
 
@@ -82,16 +86,16 @@ class MobileNetV2(Backbone):
         return [("input_1", None), *self._named_layers()]
 
     def _named_layers(self) -> Iterator[tuple[str, nn.Module | None]]:
-        first, *blocks, last = self.features
+        first, *blocks = self.features
         yield from _triple(first, "Conv1", "bn_Conv1", "Conv1_relu")
         for index, block in enumerate(blocks):
-            yield from _block_layers(block, index)
-        yield from _triple(last, "Conv_1", "Conv_1_bn", "out_relu")
+            if isinstance(block, InvertedResidual):
+                yield from _block_layers(block, index)
+            else:
+                yield from _triple(block, "Conv_1", "Conv_1_bn", "out_relu")
 
 
-def _block_layers(block: nn.Module, index: int) -> Iterator[tuple[str, nn.Module | None]]:
-    if not isinstance(block, InvertedResidual):
-        raise TypeError(f"block {index} is {type(block).__name__}, not InvertedResidual")
+def _block_layers(block: InvertedResidual, index: int) -> Iterator[tuple[str, nn.Module | None]]:
     prefix = f"block_{index}_" if index else "expanded_conv_"
     *expand, depthwise, project, project_norm = block.conv
     for part in expand:

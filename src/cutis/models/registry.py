@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from cutis.errors import MissingDependencyError, RecipeError, nearest
 from cutis.models.backbone import Backbone
 from cutis.models.heads import ClassifierHead
+from cutis.models.lesion_cnn import LesionCnn
 from cutis.models.mobilenet_v2 import MobileNetV2
 from cutis.models.small_cnn import SmallCnn
 from cutis.models.timm_backbone import TimmBackbone
@@ -17,8 +19,10 @@ BACKBONES: Mapping[str, Callable[[], Backbone]] = {
     "mobilenet_v2_050": lambda: MobileNetV2(0.5),
     "mobilenet_v2_035": lambda: MobileNetV2(0.35),
     "small_cnn": lambda: SmallCnn(16),
+    "lesion_cnn": LesionCnn,
 }
-"""Our own networks; they take any input size."""
+"""Our own networks; they take any input size, `lesion_cnn` with its head only the one it is built
+for."""
 
 TIMM = "timm/"
 """What stands before the names of timm's networks."""
@@ -49,9 +53,10 @@ def build_classifier(
     dropout: float = 0.0,
     sigmoid: bool = False,
     attention: str = "none",
+    channels: int = 3,
 ) -> Classifier:
-    """A freshly initialised classifier; raises as `build_backbone` does."""
-    backbone = build_backbone(architecture, size)
+    """A freshly initialised classifier; `size`, `channels` and errors as in `build_backbone`."""
+    backbone = build_backbone(architecture, size, channels)
     head = ClassifierHead(
         backbone.channels,
         diagnoses,
@@ -59,23 +64,45 @@ def build_classifier(
         dropout=dropout,
         sigmoid=sigmoid,
         attention=attention,
+        places=backbone.flattened(size),
     )
     return Classifier(backbone, head)
 
 
-def build_backbone(name: str, size: int = 224) -> Backbone:
+def build_backbone(name: str, size: int = 224, channels: int = 3) -> Backbone:
     """A backbone with random weights, without any network connection.
 
     Args:
         name: of ours, an alias, or `timm/` and a name of timm.
         size: side of the square input, pixels; some of timm's networks are built for one size.
+        channels: of the input: 4 where a mask comes with the photo. The first convolution's weights
+            for what is more than three are zero at first: the mask tells nothing before training.
 
-    Raises RecipeError for an unknown name (with the nearest spelling) and for a size that the
-    network cannot take, MissingDependencyError for a name of timm where timm is not installed.
+    Raises RecipeError for an unknown name (with the nearest spelling), for a size that the network
+    cannot take and for a network of timm with more than three channels; MissingDependencyError for
+    a name of timm where timm is not installed.
     """
     if name in BACKBONES:
-        return BACKBONES[name]()
-    return TimmBackbone(timm_name(name), size)
+        backbone = BACKBONES[name]()
+        if channels > 3:
+            _take_more_channels(backbone, channels)
+        return backbone
+    architecture = timm_name(name)
+    if channels > 3:
+        raise RecipeError(
+            f"the backbone '{name}' takes photos only, not a mask beside them",
+            expected=f"one of {', '.join(BACKBONES)} where input.lesion is 'channel'",
+            fix="set input.lesion=crop or input.lesion=mask, or choose another backbone",
+        )
+    return TimmBackbone(architecture, size)
+
+
+def _take_more_channels(backbone: Backbone, channels: int) -> None:
+    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
+    known = first.weight.detach()
+    missing = known.new_zeros(known.shape[0], channels - known.shape[1], *known.shape[2:])
+    first.weight = nn.Parameter(torch.cat([known, missing], dim=1))
+    first.in_channels = channels
 
 
 def timm_name(name: str) -> str:

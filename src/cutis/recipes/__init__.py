@@ -1,8 +1,9 @@
-"""Recipes: TOML files that say completely how a classifier is trained."""
+"""Recipes: TOML files that say completely how a classifier or a segmenter is trained."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,43 @@ from pydantic_core import ErrorDetails
 from cutis.errors import RecipeError, nearest
 from cutis.recipes.schema import Recipe
 from cutis.recipes.search_space import Parameter
+from cutis.recipes.segmentation import SegmentationRecipe
 
 __all__ = [
+    "AnyRecipe",
     "Recipe",
+    "SegmentationRecipe",
+    "load_any_recipe",
     "load_recipe",
+    "parse_any_recipe",
     "parse_recipe",
     "recipe_names",
     "recipe_text",
+    "segmentation_recipe_names",
     "takes_whole_numbers",
 ]
 
+AnyRecipe = Recipe | SegmentationRecipe
+
+_SEGMENTATION = "segmentation"
+
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that Cutis brings along."""
-    files = resources.files("cutis.recipes").iterdir()
-    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+    """Names of the recipes for classifiers that Cutis brings along."""
+    return [name for name, task in _tasks().items() if task != _SEGMENTATION]
+
+
+def segmentation_recipe_names() -> list[str]:
+    """Names of the recipes for segmenters that Cutis brings along."""
+    return [name for name, task in _tasks().items() if task == _SEGMENTATION]
+
+
+@cache
+def _tasks() -> dict[str, str | None]:
+    """What the recipes that Cutis brings along train, by name in alphabetical order."""
+    files = [f for f in resources.files("cutis.recipes").iterdir() if f.name.endswith(".toml")]
+    read = {f.name.removesuffix(".toml"): tomllib.loads(f.read_text("utf-8")) for f in files}
+    return {name: read[name].get("task") for name in sorted(read)}
 
 
 def recipe_text(name: str | Path) -> str:
@@ -41,36 +64,59 @@ def recipe_text(name: str | Path) -> str:
             raise RecipeError(
                 "the recipe is not text", where=path, expected="a TOML file in UTF-8"
             ) from error
-    if str(name) in recipe_names():
+    if str(name) in _tasks():
         return resources.files("cutis.recipes").joinpath(f"{name}.toml").read_text("utf-8")
     raise RecipeError(
         f"there is no recipe '{name}'",
-        expected="a TOML file, or one of " + ", ".join(recipe_names()),
-        fix=nearest(str(name), recipe_names()) or "check the name or the path",
+        expected="a TOML file, or one of " + ", ".join(_tasks()),
+        fix=nearest(str(name), _tasks()) or "check the name or the path",
     )
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe and applies settings such as ``stage.2.learning_rate=1e-5`` (first stage: 1).
+    """Reads a classifier's recipe and applies settings.
 
-    Raises RecipeError for unknown keys (with the nearest spelling), wrong types and values.
+    A setting is such as ``stage.2.learning_rate=1e-5`` (first stage: 1).
+    Raises RecipeError for unknown keys (with the nearest spelling), wrong types and values, and
+    for a recipe that trains a segmenter.
     """
     return parse_recipe(recipe_text(name), overrides, where=str(name))
 
 
+def load_any_recipe(name: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
+    """The same for a recipe of either kind: ``task = "segmentation"`` makes it a segmenter's."""
+    return parse_any_recipe(recipe_text(name), overrides, where=str(name))
+
+
 def parse_recipe(text: str, overrides: Sequence[str] = (), *, where: str = "recipe") -> Recipe:
-    """The same for a recipe's text."""
+    """The same as `load_recipe` for a recipe's text."""
+    recipe = parse_any_recipe(text, overrides, where=where)
+    if isinstance(recipe, SegmentationRecipe):
+        raise RecipeError(
+            f"the recipe '{recipe.name}' trains a segmenter, not a classifier",
+            where=where,
+            expected="a classifier's recipe: " + ", ".join(recipe_names()),
+            fix="`cutis train` takes recipes of both kinds",
+        )
+    return recipe
+
+
+def parse_any_recipe(
+    text: str, overrides: Sequence[str] = (), *, where: str = "recipe"
+) -> AnyRecipe:
+    """The same as `load_any_recipe` for a recipe's text."""
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"the recipe is not valid TOML: {error}", where=where) from error
     for setting in overrides:
         _override(tree, setting)
+    kind = SegmentationRecipe if "task" in tree else Recipe
     try:
-        recipe = Recipe.model_validate(tree)
+        recipe = kind.model_validate(tree)
     except ValidationError as error:
-        raise _explained(error.errors(include_url=False), where) from error
-    if recipe.search is not None:
+        raise _explained(error.errors(include_url=False), where, kind) from error
+    if isinstance(recipe, Recipe) and recipe.search is not None:
         for key, parameter in recipe.search.space.items():
             _check_parameter(tree, key, parameter, where)
     return recipe
@@ -143,12 +189,14 @@ def _value(raw: str) -> Any:
         return raw
 
 
-def _explained(errors: Sequence[ErrorDetails], where: str) -> RecipeError:
+def _explained(
+    errors: Sequence[ErrorDetails], where: str, kind: type[BaseModel] = Recipe
+) -> RecipeError:
     problems = []
     for item in errors:
         place = _place(item["loc"])
         if item["type"] == "extra_forbidden":
-            known = _known_keys(item["loc"][:-1])
+            known = _known_keys(item["loc"][:-1], kind)
             hint = nearest(str(item["loc"][-1]), known) or "known: " + ", ".join(sorted(known))
             problems.append(f"unknown key '{place}': {hint}")
         elif item["type"] == "missing":
@@ -164,8 +212,10 @@ def _place(location: Sequence[str | int]) -> str:
     return ".".join(str(p + 1) if isinstance(p, int) else p for p in location)
 
 
-def _known_keys(location: Sequence[str | int]) -> Mapping[str, FieldInfo]:
-    section: type[BaseModel] = Recipe
+def _known_keys(
+    location: Sequence[str | int], kind: type[BaseModel] = Recipe
+) -> Mapping[str, FieldInfo]:
+    section = kind
     for name in location:
         if isinstance(name, str) and name in section.model_fields:
             section = _section_type(section.model_fields[name].annotation) or section

@@ -1,9 +1,9 @@
 """What a recipe says about the paper it follows."""
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cutis.recipes.section import Section
 
@@ -18,6 +18,12 @@ class Way(StrEnum):
     def words(self) -> str:
         """As it stands in a sentence."""
         return "as published" if self == Way.PUBLISHED else "leak-free"
+
+
+def _over_sampled(value: object) -> object:
+    if value is None or value == "balanced" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("expected 'balanced' or a number of photos, 1 or more")
 
 
 class Paper(Section):
@@ -36,6 +42,13 @@ class Paper(Section):
     judged_on: Literal["validation", "test"] = Field(
         "test", description="the part that the published figures are of"
     )
+    over_sampled: Annotated[
+        int | Literal["balanced"] | None, BeforeValidator(_over_sampled)
+    ] = Field(
+        None,
+        description="photos of each diagnosis, copies included, that the paper made before its "
+        "split; balanced: as many as the most frequent one has",
+    )  # fmt: skip
     compares_stages: bool = Field(False, description="reproduce it also cut off after each stage")
     open: tuple[str, ...] = Field((), description="what the paper leaves open: what we chose")
     deviations: tuple[str, ...] = Field((), description="what is known to differ")

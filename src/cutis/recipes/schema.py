@@ -29,6 +29,10 @@ class Input(Section):
     scaling: Literal["imagenet", "zero_one", "minus_one_one"] = Field(
         "imagenet", description="ImageNet's mean and deviation, [0, 1] or [-1, 1]"
     )
+    lesion: Literal["none", "mask", "crop", "channel"] = Field(
+        "none",
+        description="what a segmenter's mask does: the rest black, cut around it, a fourth channel",
+    )
 
 
 class Model(Section):
@@ -74,31 +78,36 @@ class EarlyStopping(Section):
     patience: int = Field(10, ge=1)
 
 
-class Stage(Section):
-    """A piece of training with its own trainable layers."""
+class TrainingStage(Section):
+    """What a stage of any training says: how long, in which steps, on which changed photos."""
 
     name: str = ""
     epochs: int = Field(ge=1)
-    trainable: Annotated[str, BeforeValidator(_trainable)] = Field(
-        "all", description="'head', 'all', 'last N' or 'from K' (Keras layers)"
-    )
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0, description="highest rate of the schedule")
     weight_decay: float = Field(0.0, ge=0)
     batch_size: int = Field(32, ge=1)
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
+    early_stopping: EarlyStopping | None = None
+
+
+class Stage(TrainingStage):
+    """A piece of training with its own trainable layers."""
+
+    trainable: Annotated[str, BeforeValidator(_trainable)] = Field(
+        "all", description="'head', 'all', 'last N' or 'from K' (Keras layers)"
+    )
     views: int = Field(
         0, ge=0, le=256, description="augmented views of a photo, kept; 0: drawn anew every epoch"
     )
     order: Literal["epoch", "once"] = Field(
         "epoch", description="photos shuffled anew every epoch, or once for the whole training"
     )
-    imbalance: Literal["none", "class_weights", "balanced_sampling", "logit_adjustment"] = Field(
-        "none", description="what makes up for rare diagnoses"
-    )
+    imbalance: Literal[
+        "none", "class_weights", "balanced_sampling", "over_sampling", "logit_adjustment"
+    ] = Field("none", description="what makes up for rare diagnoses")
     label_smoothing: Share = 0.0
-    early_stopping: EarlyStopping | None = None
 
     @model_validator(mode="after")
     def _views_of_something(self) -> Self:

@@ -7,14 +7,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cutis.errors import InputError
-from cutis.records import FORMAT_VERSION, ModelInfo, Record
+from cutis.records import FORMAT_VERSION, ModelInfo, Record, SegmenterInfo
 from cutis.taxonomy import Malignancy, Urgency
 
 INFO_FILE = "bundle.json"
 MODEL_FILES = {"int8": "model-int8.onnx", "fp32": "model.onnx"}
-"""The networks that a bundle may hold."""
+"""The classifiers that a bundle may hold."""
+SEGMENTER_FILE = "segmenter.onnx"
 
-_EXPORT_AGAIN = "export the run again, or copy the bundle again from its origin"
+EXPORT_AGAIN = "export the run again, or copy the bundle again from its origin"
 
 
 class BundleDiagnosis(Record):
@@ -27,15 +28,19 @@ class BundleDiagnosis(Record):
 
 
 class BundleInfo(Record):
-    """`bundle.json`: the model's record, its diagnoses in words, and the hash of every file."""
+    """`bundle.json`: what the bundle holds, its diagnoses in words, and the hash of every file.
+
+    A bundle holds a classifier (`model`), a segmenter, or both.
+    """
 
     format_version: int = FORMAT_VERSION
     cutis_version: str
-    model: ModelInfo
-    diagnoses: tuple[BundleDiagnosis, ...]  # in the order of the logits
-    default_model: str  # which network runs unless told: int8 where it answers as the run does
+    model: ModelInfo | None = None
+    diagnoses: tuple[BundleDiagnosis, ...] = ()  # in the order of the logits
+    default_model: str | None = None  # runs unless told: int8 where it answers as the run does
+    segmenter: SegmenterInfo | None = None
     files: dict[str, str]  # SHA-256 by name, of every other file of the bundle
-    calibration_photos: int  # on which the int8 network's ranges were measured
+    calibration_photos: int = 0  # on which the int8 network's ranges were measured
     notice: str
 
 
@@ -80,19 +85,20 @@ def read_info(folder: Path) -> BundleInfo:
         raise InputError(
             f"the bundle's record is not valid at '{key}': {first['msg']}",
             where=path,
-            fix=_EXPORT_AGAIN,
+            fix=EXPORT_AGAIN,
         ) from error
 
 
-def read_model(folder: Path, info: BundleInfo, model: str) -> bytes:
-    """The bytes of one network ("fp32" or "int8"), equal to those that were exported."""
-    path = folder / MODEL_FILES[model]
+def read_network(folder: Path, info: BundleInfo, file: str) -> bytes:
+    """The bytes of one network's file, equal to those that were exported.
+
+    Raises InputError for a file that is missing, may not be read, or was changed.
+    """
+    path = folder / file
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise InputError(
-            "a file of the bundle is missing", where=path, fix=_EXPORT_AGAIN
-        ) from error
+        raise InputError("a file of the bundle is missing", where=path, fix=EXPORT_AGAIN) from error
     except PermissionError as error:
         raise InputError(
             "no permission to read a file of the bundle", where=path, fix="make it readable"
@@ -122,5 +128,5 @@ def _changed(path: Path) -> InputError:
         f"{path.name} of the bundle was changed or damaged after the export",
         where=path,
         expected="the content whose SHA-256 was recorded at the export",
-        fix=_EXPORT_AGAIN,
+        fix=EXPORT_AGAIN,
     )

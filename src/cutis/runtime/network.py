@@ -8,6 +8,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from cutis.errors import InputError
+from cutis.lesion import channels
 from cutis.preprocessing import normalise
 from cutis.records import Preprocessing
 
@@ -55,11 +56,15 @@ class Network:
             ) from error
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(batch, size, size, 3) uint8 to (batch, diagnoses) float32, on all threads."""
-        size = self.preprocessing.size
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3):
+        """(batch, size, size, 3) uint8 to float32 logits, on all threads.
+
+        With `lesion = "channel"` the pixels have four channels. The logits are (batch, diagnoses)
+        of a classifier and (batch, 1, size, size) of a segmenter.
+        """
+        size, planes = self.preprocessing.size, channels(self.preprocessing)
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (size, size, planes):
             raise ValueError(
-                f"pixels are uint8 of shape (batch, {size}, {size}, 3), "
+                f"pixels are uint8 of shape (batch, {size}, {size}, {planes}), "
                 f"not {pixels.dtype} of shape {pixels.shape}"
             )
         runs = [pixels[i : i + RUN_BATCH] for i in range(0, max(len(pixels), 1), RUN_BATCH)]

@@ -15,17 +15,43 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
     and folders are left out. A file named directly is taken whatever its suffix. Raises InputError
     for a path that does not exist, a folder without photos, and a folder that may not be read.
     """
-    found: dict[Path, None] = {}
+    return list(_places(paths))
+
+
+def name_photos(paths: Sequence[Path]) -> dict[Path, str]:
+    """The photos of `find_photos`, each with a name for the files that are made of it.
+
+    The name is the photo's place below the folder that was named, without suffix; of a file
+    named directly it is the file's name. Of equal names the later ones get a number (`x-2`); case
+    does not tell them apart, since some disks do not either.
+    """
+    taken: set[str] = set()
+    names = {}
+    for photo, place in _places(paths).items():
+        plain = place.with_suffix("").as_posix()
+        name, number = plain, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name.casefold())
+        names[photo] = name
+    return names
+
+
+def _places(paths: Sequence[Path]) -> dict[Path, Path]:
+    """The photos in order, each with its place below the path that was named."""
+    found: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
-            found |= dict.fromkeys(_photos_below(path))
+            for photo in _photos_below(path):
+                found.setdefault(photo, photo.relative_to(path))
         elif path.is_file():
-            found[path] = None
+            found.setdefault(path, Path(path.name))
         else:
             raise _missing(path)
     if not found:
         raise InputError("no photo was named", expected="one or more photos or folders of photos")
-    return list(found)
+    return found
 
 
 def _photos_below(folder: Path) -> list[Path]:

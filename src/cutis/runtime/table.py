@@ -1,29 +1,21 @@
-"""Long work into one table: row by row, whole at the end, resumed after an interruption."""
+"""A table of predictions as CSV or Parquet."""
 
-import functools
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from cutis.errors import InputError, nearest
 from cutis.runtime.bundle import MODEL_FILES
+from cutis.runtime.parts import TableWork, write_in_parts
 from cutis.runtime.predictor import Predictor
-from cutis.runtime.stream import predict_photos
-from cutis.storage import clear_write_errors, commit_files, write_file
+from cutis.runtime.stream import FALLBACK, predict_photos, text_columns, value_columns
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 
 PART_ROWS = 2_000
 """Rows between two points from which interrupted work goes on."""
-
-_JOB = "job.txt"
 
 
 @dataclass(frozen=True)
@@ -34,6 +26,8 @@ class PredictionSummary:
     photos: int
     unreadable: int
     resumed: int  # taken over from interrupted work
+    fallbacks: Mapping[str, int] = field(default_factory=dict)
+    """Taken whole by a model that looks at the lesion, by reason."""
 
 
 def predict_to_file(
@@ -47,16 +41,28 @@ def predict_to_file(
     `out` or partial folder that is something else, a full disk and a forbidden folder.
     """
     _check_target(out)
-    partial = out.with_name(out.name + ".partial")
     schema = _schema(predictor)
-    with clear_write_errors(out):
-        done = _take_over(partial, predictor.info.files[MODEL_FILES[predictor.model]], photos)
-        _predict_parts(predictor, photos, partial, done, part_rows)
-        parts = _parts(partial)
-        commit_files(out.parent, {out.name: lambda target: _join(parts, target, schema)})
-        unreadable = sum(len(_column(part, "error").drop_null()) for part in parts)
-        shutil.rmtree(partial)
-    return PredictionSummary(out, len(photos), unreadable, done)
+
+    def rows(wanted: slice) -> Iterator[pa.Table]:
+        for table in predict_photos(predictor, photos[wanted]):
+            yield pa.Table.from_pandas(table, schema, preserve_index=False)
+
+    work = TableWork(
+        out=out,
+        schema=schema,
+        key=_key(predictor),
+        known={"path": [str(photo) for photo in photos]},
+        rows=rows,
+        part_rows=part_rows,
+    )
+    done = write_in_parts(work, counted=text_columns(predictor))
+    return PredictionSummary(
+        out,
+        photos=len(photos),
+        unreadable=done.counts["error"].total(),
+        resumed=done.resumed,
+        fallbacks=done.counts.get(FALLBACK, {}),
+    )
 
 
 def _check_target(out: Path) -> None:
@@ -72,73 +78,15 @@ def _check_target(out: Path) -> None:
 
 
 def _schema(predictor: Predictor) -> pa.Schema:
-    diagnoses = predictor.info.model.diagnoses
-    values = [f"logit_{name}" for name in diagnoses] + list(diagnoses)
     return pa.schema(
         [
             pa.field("path", pa.string()),
-            *(pa.field(name, pa.float32()) for name in values),
-            pa.field("error", pa.string()),
+            *(pa.field(name, pa.float32()) for name in value_columns(predictor)),
+            *(pa.field(name, pa.string()) for name in text_columns(predictor)),
         ]
     )
 
 
-def _take_over(partial: Path, network: str, photos: Sequence[Path]) -> int:
-    """Photos that earlier work answered; the folder then holds exactly their parts."""
-    job = partial / _JOB
-    if partial.exists() and not job.is_file() and any(partial.iterdir()):
-        raise InputError(
-            "the folder for unfinished predictions holds something else",
-            where=partial,
-            fix="move it away, or choose another --out",
-        )
-    partial.mkdir(parents=True, exist_ok=True)
-    done = 0
-    same = job.is_file() and job.read_text(encoding="utf-8") == network
-    for part in _parts(partial):
-        paths = _column(part, "path").to_pylist() if same else []
-        same = bool(paths) and paths == [str(p) for p in photos[done : done + len(paths)]]
-        if same:
-            done += len(paths)
-        else:
-            part.unlink()
-    write_file(job, network)
-    return done
-
-
-def _predict_parts(
-    predictor: Predictor, photos: Sequence[Path], partial: Path, done: int, part_rows: int
-) -> None:
-    schema = _schema(predictor)
-    number = len(_parts(partial))
-    progress = tqdm(total=len(photos), initial=done, unit="photo", disable=None)
-    with progress:
-        for start in range(done, len(photos), part_rows):
-            rows = []
-            for table in predict_photos(predictor, photos[start : start + part_rows]):
-                rows.append(table)
-                progress.update(len(table))
-            part = pa.Table.from_pandas(pd.concat(rows), schema, preserve_index=False)
-            name = f"part-{number:06}.parquet"
-            commit_files(partial, {name: functools.partial(pq.write_table, part)})
-            number += 1
-
-
-def _join(parts: Sequence[Path], target: Path, schema: pa.Schema) -> None:
-    with _writer(target, schema) as writer:
-        for part in parts:
-            writer.write_table(pq.read_table(part, schema=schema))
-
-
-def _writer(target: Path, schema: pa.Schema) -> pq.ParquetWriter | pa.csv.CSVWriter:
-    if target.suffix == ".parquet":
-        return pq.ParquetWriter(target, schema)
-    return pa.csv.CSVWriter(target, schema)
-
-
-def _parts(partial: Path) -> list[Path]:
-    return sorted(partial.glob("part-*.parquet"))
-
-
-def _column(part: Path, name: str) -> pa.ChunkedArray:
-    return pq.read_table(part, columns=[name]).column(name)
+def _key(predictor: Predictor) -> str:
+    network = predictor.info.files[MODEL_FILES[predictor.model]]
+    return f"{network} {predictor.segmenter.sha256}" if predictor.segmenter else network

@@ -20,6 +20,7 @@ from cutis.studies.inflation import Answers
 from cutis.studies.probes import head_logits, nearest_answers
 from cutis.studies.siblings import Index, Trial
 from cutis.training.backend import Backend
+from cutis.training.classification import Classification
 from cutis.training.feature_cache import FeatureCache
 from cutis.training.loop import Trainer, logits_of
 from cutis.training.stages import batch_norm_momentum, log_prior
@@ -94,7 +95,8 @@ def full_engine(
             backend = Backend(recipe.precision, settings)
             data = TrainingData(pixels, labels, photos, trial.validation, diagnoses)
             checkpoint = kept.with_suffix(".pt")
-            Trainer(model, seeded, data, backend, checkpoint, lambda _: None, features).fit()
+            task = Classification(seeded, data, backend, features)
+            Trainer(model, seeded, task, backend, checkpoint, lambda _: None).fit()
             asked = np.concatenate([trial.validation, trial.test])
             logits = logits_of(model, pixels, asked, backend).numpy()
             commit_files(file.parent, {file.name: lambda target: np.save(target, logits)})

@@ -65,6 +65,12 @@ def leak_cost(
     if seeds < 1:
         raise InputError(f"{seeds} seeds are not possible", expected="1 or more")
     plan = load_recipe(recipe, overrides)
+    if plan.input.lesion != "none":
+        raise RecipeError(
+            "the cost of leaks is measured on whole photos only",
+            where=f"recipe '{plan.name}' with input.lesion = '{plan.input.lesion}'",
+            fix="set input.lesion=none",
+        )
     if out is None:
         return _measured(plan, data, seeds, full, weights)
     with staged_folder(out, MARKER) as folder:

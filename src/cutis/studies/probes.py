@@ -40,12 +40,12 @@ def head_logits(
     once, from zeros, with L2 of falling strength until the validation loss rises. One with hidden
     layers trains by Adam with the recipe's dropout, and the epoch with the lowest validation loss
     counts. Both start from the recipe's seed. The features are standardised over the training
-    photos. Balanced sampling becomes its expectation, class weights. An attention block is left
-    out: it needs the feature map.
+    photos. Balanced sampling and over-sampling become their expectation, class weights. An
+    attention block is left out: it needs the feature map.
     """
     torch.manual_seed(recipe.seed)
     stage = recipe.stage[-1]
-    if stage.imbalance == "balanced_sampling":
+    if stage.imbalance in ("balanced_sampling", "over_sampling"):
         stage = stage.model_copy(update={"imbalance": "class_weights"})
     loss_of = make_loss(stage, np.bincount(labels[train], minlength=classes))
     mean, deviation = features[train].mean(axis=0), features[train].std(axis=0)

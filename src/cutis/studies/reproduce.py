@@ -2,7 +2,9 @@
 
 As published: the paper's shares and seed, photos dealt one by one, so that photos of one lesion
 stand on both sides (marked UNSAFE). Leak-free: the same share of training photos, whole groups, and
-always a test part that no choice has seen. See docs/verbs/reproduce.md.
+always a test part that no choice has seen. A paper that over-sampled before its split gets its
+copies in a catalog of their own; leak-free, only training over-samples. See
+docs/verbs/reproduce.md.
 """
 
 import sys
@@ -10,12 +12,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cutis import __version__
+from cutis.data.splits import part_rows
 from cutis.recipes.paper import Way
 from cutis.storage import write_file
 from cutis.studies.comparison import Entry, Published, compare
 from cutis.studies.reproduce_plan import MARKER, Plan
 from cutis.studies.reproduction import Reproduction, Row, conclusions_of, rows_of
+from cutis.training.lesion_masks import LESION, LesionUse
+from cutis.training.run import trained_on
 from cutis.training.train import train
 
 PAGE = Path("comparison", "page.html")
@@ -28,34 +32,31 @@ def carry_out(plan: Plan) -> Reproduction:
     `plan.out` gets `reproduction.json`, `runs/RECIPE/WAY-seed-N` and `comparison/`. Finished
     trainings are kept, so the same call goes on after a stop, and more seeds add to those done.
     """
-    record = Reproduction(
-        cutis_version=__version__,
-        name=plan.name,
-        recipes=tuple(followed.recipe.name for followed in plan.recipes),
-        catalog_sha256=plan.catalog.sha256,
-        weights=plan.weights,
-        settings=plan.settings,
-        seeds=tuple(sorted({training.seed for training in plan.trainings})),
-        siblings={way: dealt.siblings for way, dealt in plan.dealt.items()},
+    record = plan.begun.model_copy(
+        update={
+            "siblings": {way: dealt.siblings for way, dealt in plan.dealt.items()},
+            "copies": {way: dealt.copies for way, dealt in plan.dealt.items()},
+        }
     )
     _write(plan.out, record)
     entries = []
     for number, training in enumerate(plan.trainings, start=1):
+        dealt = plan.dealt[training.way]
         entry = f"{training.arm}, seed {training.seed}"
         tqdm.write(f"training {number} of {len(plan.trainings)}: {entry}", file=sys.stderr)
         run = train(
-            training.followed.recipe.model_copy(update={"seed": training.seed}),
-            plan.catalog.folder,
+            training.recipe,
+            dealt.catalog.folder,
             plan.out / training.folder,
-            split=plan.dealt[training.way].split.name,
-            weights=plan.weights,
+            split=dealt.split.name,
+            weights=record.weights,
+            segmenter=plan.segmenter,
         )
-        entries.append(Entry(entry, run.folder, training.arm, training.part))
+        entries.append(Entry(entry, run.folder, training.arm, training.part, dealt.catalog.folder))
     comparison = compare(
         entries,
         plan.out / PAGE.parent,
-        title=f"{plan.name}, reproduced",
-        data=plan.catalog.folder,
+        title=f"{record.name}, reproduced",
         published=[
             Published(f"{followed.recipe.name}, published", followed.paper.published)
             for followed in plan.recipes
@@ -69,7 +70,7 @@ def carry_out(plan: Plan) -> Reproduction:
         name, published = followed.recipe.name, followed.paper.published
         rows += rows_of(name, published, comparison, *(arms.get((name, way)) for way in Way))
     judged_on = plan.recipes[0].paper.judged_on
-    conclusions = conclusions_of(rows, record.siblings, judged_on)
+    conclusions = conclusions_of(rows, record.siblings, judged_on, record.copies)
     record = record.model_copy(update={"rows": rows, "conclusions": conclusions})
     _write(plan.out, record)
     return record
@@ -79,15 +80,18 @@ def notes_of(plan: Plan) -> dict[str, list[str]]:
     """What a reader of the page has to know of the runs, by heading; each thing is said once."""
     sources = ", ".join(source.name for source in plan.catalog.info.sources)
     papers = [followed.paper for followed in plan.recipes]
-    named = Path(plan.weights).name if Path(plan.weights).is_file() else plan.weights
+    weights, settings = plan.begun.weights, plan.begun.settings
+    named = Path(weights).name if Path(weights).is_file() else weights
     here = [
         f"Photos here: {sources}. The paper's own: {papers[0].data}. Where they differ, its "
         "figures and ours measure different things.",
         *map(str, plan.dealt.values()),
         f"Start weights: {named}.",
     ]
-    if plan.settings:
-        here.append("Changed against the recipes: " + ", ".join(plan.settings) + ".")
+    if plan.segmenter is not None:
+        here += _notes_on_masks(plan, plan.segmenter)
+    if settings:
+        here.append("Changed against the recipes: " + ", ".join(settings) + ".")
     seeds = len({training.seed for training in plan.trainings})
     if seeds < FEW_SEEDS:
         here.append(
@@ -101,6 +105,24 @@ def notes_of(plan: Plan) -> dict[str, list[str]]:
         "Known to differ": [text for paper in papers for text in paper.deviations],
     }
     return {heading: list(dict.fromkeys(texts)) for heading, texts in notes.items() if texts}
+
+
+def _notes_on_masks(plan: Plan, segmenter: Path) -> list[str]:
+    """How often a mask was not used, and how many judged photos the segmenter knew."""
+    known = trained_on(segmenter)
+    notes = []
+    for training in plan.trainings:
+        use = LesionUse.model_validate_json((plan.out / training.folder / LESION).read_bytes())
+        notes.append(f"{training.arm}, {use}.")
+    for dealt in plan.dealt.values():
+        view = plan.recipes[0].recipe.view
+        judged = part_rows(dealt.catalog, dealt.split, dealt.judged, view=view)
+        seen = judged["sha256"].isin(known) | judged["pixels_sha256"].isin(known)
+        notes.append(
+            f"The segmenter was trained or chosen on {seen.mean():.0%} of the photos judged "
+            f"{dealt.way.words}: its masks of these are better than those of new photos."
+        )
+    return notes
 
 
 def _write(out: Path, record: Reproduction) -> None:

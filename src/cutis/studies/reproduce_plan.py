@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cutis import __version__
 from cutis.data.catalog import Catalog
 from cutis.data.splits import Split, load_split, make_split, part_rows, split_names
 from cutis.errors import InputError, RecipeError, nearest
 from cutis.recipes import Recipe, load_recipe, recipe_names
 from cutis.recipes.paper import Paper, Way
 from cutis.records import Part
-from cutis.storage import refuse_other_content
+from cutis.storage import refuse_other_content, write_file
+from cutis.studies.comparison.copies import copied_words, copies_in_training, together
+from cutis.studies.comparison.record import Copied
+from cutis.studies.over_sampled import FOLDER, over_sample
 from cutis.studies.reproduction import Reproduction
+from cutis.training.lesion_masks import open_segmenter
 from cutis.training.train import diagnoses_of, refuse_missing, start_of
 
 MARKER = "reproduction.json"
@@ -43,6 +48,20 @@ class Training:
         return Path("runs", self.followed.recipe.name, f"{self.way}-seed-{self.seed}")
 
     @property
+    def recipe(self) -> Recipe:
+        """As it is run: what was over-sampled before the split is not over-sampled again."""
+        recipe = self.followed.recipe.model_copy(update={"seed": self.seed})
+        if self.way == Way.LEAK_FREE or self.followed.paper.over_sampled is None:
+            return recipe
+        plain = [
+            stage.model_copy(update={"imbalance": "none"})
+            if stage.imbalance == "over_sampling"
+            else stage
+            for stage in recipe.stage
+        ]
+        return recipe.model_copy(update={"stage": tuple(plain)})
+
+    @property
     def part(self) -> Part:
         """What it is judged on: the paper's part, or the test part that leak-free always has."""
         return Part(self.followed.paper.judged_on) if self.way == Way.PUBLISHED else Part.TEST
@@ -50,21 +69,25 @@ class Training:
 
 @dataclass(frozen=True)
 class Dealt:
-    """A split, and the photos of the recipes' view in it."""
+    """A split of a catalog, and the photos of the recipes' view in it."""
 
     way: Way
+    catalog: Catalog
     split: Split
     judged: Part
     photos: dict[Part, int]
     siblings: float  # share of the judged photos with another photo of their group in training
+    copies: dict[str, Copied]  # judged photos by diagnosis, those that stand in training as well
 
     def __str__(self) -> str:
         how = "by image, UNSAFE" if self.split.info.unsafe else "whole groups"
         photos = ", ".join(f"{held:,} {part}" for part, held in self.photos.items() if held)
+        copied = together(self.copies)
+        same = f"; {copied_words(copied)} stand there themselves" if copied.copied else ""
         return (
             f"{self.way.words.capitalize()}: {how}, seed {self.split.info.seed}; photos: {photos}; "
             f"judged on {self.judged}, {self.siblings:.0%} of which have another photo of their "
-            "lesion or a copy in training."
+            f"lesion or a copy in training{same}."
         )
 
 
@@ -72,17 +95,16 @@ class Dealt:
 class Plan:
     """What `carry_out` will do; everything in it has been checked against the catalog."""
 
-    name: str
     out: Path
     catalog: Catalog
-    weights: str
-    settings: tuple[str, ...]
+    segmenter: Path | None
     recipes: tuple[Followed, ...]
     dealt: dict[Way, Dealt]
     trainings: tuple[Training, ...]
+    begun: Reproduction  # as it stands before the first training
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {len(self.trainings)} trainings, into {self.out}"]
+        lines = [f"{self.begun.name}: {len(self.trainings)} trainings, into {self.out}"]
         for followed in self.recipes:
             recipe = followed.recipe
             stages = " + ".join(str(stage.epochs) for stage in recipe.stage)
@@ -111,14 +133,19 @@ def plan_reproduction(
     seeds: int | Sequence[int] = 1,
     only: Way | None = None,
     weights: str = "imagenet",
+    segmenter: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Plan:
     """Checks everything that a reproduction needs, and makes its splits in the catalog.
+
+    For a paper that over-sampled before its split, `out` gets a catalog of its own with the
+    copies and the published split.
 
     Args:
         name: a recipe with a section [paper], or a system, which stands for all its recipes.
         seeds: so many, from the recipe's own on, or these; the splits stay the same.
         only: one of the two ways.
+        segmenter: the segmentation run that draws the masks of recipes with `input.lesion`.
         overrides: settings of every recipe, as in `train`.
 
     Raises InputError or RecipeError for an unknown name, a recipe without a paper or that does not
@@ -131,19 +158,48 @@ def plan_reproduction(
     _refuse_other_name(out / MARKER, name)
     catalog = Catalog.open(data)
     for followed in recipes:
+        open_segmenter(followed.recipe.input.lesion, segmenter)
         rows = catalog.usable(followed.recipe.view)
         diagnoses = diagnoses_of(followed.recipe, rows)
         refuse_missing(followed.recipe, catalog, diagnoses, {"usable": rows})
     ways = [only] if only is not None else list(Way)
-    splits = {way: _split(catalog, recipes[0].paper, way) for way in ways}
-    for followed in recipes:
-        for split in splits.values():
-            start_of(followed.recipe, catalog, split, weights)
-    dealt = {way: _dealt(catalog, recipes[0], split, way) for way, split in splits.items()}
+    begun = Reproduction(
+        cutis_version=__version__,
+        name=name,
+        recipes=tuple(followed.recipe.name for followed in recipes),
+        catalog_sha256=catalog.sha256,
+        weights=weights,
+        settings=tuple(overrides),
+        seeds=tuple(sorted(chosen)),
+        siblings={},
+    )
+    dealt = _dealt_ways(catalog, recipes, ways, out, begun)
     trainings = tuple(
         Training(followed, way, seed) for followed in recipes for way in ways for seed in chosen
     )
-    return Plan(name, out, catalog, weights, tuple(overrides), recipes, dealt, trainings)
+    return Plan(out, catalog, segmenter, recipes, dealt, trainings, begun)
+
+
+def _dealt_ways(
+    catalog: Catalog,
+    recipes: Sequence[Followed],
+    ways: Sequence[Way],
+    out: Path,
+    begun: Reproduction,
+) -> dict[Way, Dealt]:
+    """The splits, each with a look whether all recipes can start on it."""
+    dealt = {}
+    copied = recipes[0].paper.over_sampled is not None
+    # what does not fit is then refused before the copies are written
+    for way in reversed(ways) if copied else ways:
+        photos = catalog
+        if way == Way.PUBLISHED and copied:
+            photos = _with_copies(catalog, recipes[0], out, begun)
+        split = _split(photos, recipes[0].paper, way)
+        for followed in recipes:
+            start_of(followed.recipe, photos, split, begun.weights)
+        dealt[way] = _dealt(photos, recipes[0], split, way)
+    return {way: dealt[way] for way in ways}
 
 
 def _refuse_other_name(marker: Path, name: str) -> None:
@@ -214,6 +270,23 @@ def _seeds(wanted: int | Sequence[int], first: int) -> tuple[int, ...]:
     return seeds
 
 
+def _with_copies(catalog: Catalog, followed: Followed, out: Path, begun: Reproduction) -> Catalog:
+    """The catalog inside `out` that was over-sampled as the paper did it."""
+    paper = followed.paper
+    if paper.over_sampled is None:
+        raise ValueError("the paper did not over-sample before its split")
+    if not (out / MARKER).is_file():
+        # the first thing to lie in the folder: it says whose the others are
+        write_file(out / MARKER, begun.model_dump_json(indent=1) + "\n")
+    return over_sample(
+        catalog,
+        out / FOLDER,
+        photos=paper.over_sampled,
+        view=followed.recipe.view,
+        seed=paper.seed,
+    )
+
+
 def _split(catalog: Catalog, paper: Paper, way: Way) -> Split:
     train_share, rest, test = paper.shares
     # where the paper judges on validation, half of it becomes the test part that it lacks
@@ -249,5 +322,12 @@ def _dealt(catalog: Catalog, followed: Followed, split: Split, way: Way) -> Deal
     view, judged = followed.recipe.view, Training(followed, way, seed=0).part
     rows = {part: part_rows(catalog, split, part, view=view) for part in Part}
     siblings = rows[judged]["group"].isin(rows[Part.TRAIN]["group"])
-    photos = {part: len(held) for part, held in rows.items()}
-    return Dealt(way, split, judged, photos, float(siblings.mean()))
+    return Dealt(
+        way=way,
+        catalog=catalog,
+        split=split,
+        judged=judged,
+        photos={part: len(held) for part, held in rows.items()},
+        siblings=float(siblings.mean()),
+        copies=copies_in_training(rows[judged], rows[Part.TRAIN]),
+    )

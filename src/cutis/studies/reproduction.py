@@ -1,9 +1,15 @@
 """What a reproduction found: the record, and what it says in words."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pydantic import Field
+
 from cutis.recipes.paper import Way
 from cutis.records import FORMAT_VERSION, Record
 from cutis.studies.comparison import Comparison
-from cutis.studies.comparison.record import PublishedRecord, Spread
+from cutis.studies.comparison.copies import copied_words, together
+from cutis.studies.comparison.record import Copied, PublishedRecord, Spread
 from cutis.studies.comparison.words import published_figure
 
 FIGURE_NAMES = {
@@ -38,6 +44,7 @@ class Reproduction(Record):
     settings: tuple[str, ...]
     seeds: tuple[int, ...]
     siblings: dict[Way, float]  # share of the judged photos with another of their group in training
+    copies: dict[Way, dict[str, Copied]] = Field(default_factory=dict)  # by diagnosis
     rows: tuple[Row, ...] = ()
     conclusions: tuple[str, ...] = ()
 
@@ -62,11 +69,15 @@ def rows_of(
 
 
 def conclusions_of(
-    rows: tuple[Row, ...], siblings: dict[Way, float], judged_on: str
+    rows: tuple[Row, ...],
+    siblings: dict[Way, float],
+    judged_on: str,
+    copies: Mapping[Way, Mapping[str, Copied]] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """A sentence a recipe on the accuracy of both ways, and one on what the difference is.
 
-    None where one way was not run. `siblings`: see `Reproduction`; `judged_on`: the paper's part.
+    None where one way was not run. `siblings` and `copies`: see `Reproduction`; `judged_on`: the
+    paper's part.
     """
     sentences = []
     for row in rows:
@@ -96,6 +107,13 @@ def conclusions_of(
         reason += (
             " As published, the judged part also chose the epoch, which flatters it; leak-free has "
             "a test part that nothing was chosen on."
+        )
+    if together(copies.get(Way.PUBLISHED, {})).copied:
+        published, clean = (copied_words(together(copies[way])) for way in Way)
+        reason += (
+            f" {published} judged photos stand in training as the very same file; leak-free "
+            f"{clean}. The two judged parts also differ in how frequent their diagnoses are, so "
+            "balanced accuracy and macro recall compare better than accuracy."
         )
     return (*sentences, reason)
 

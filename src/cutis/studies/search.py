@@ -26,6 +26,7 @@ from cutis.studies.search_page import write_page
 from cutis.studies.search_record import TRAINED, SearchResult, Terms, TrialRecord
 from cutis.studies.search_study import DATABASE, Study, opened_study
 from cutis.studies.search_trials import Bench
+from cutis.training.lesion_masks import open_segmenter, weights_sha256
 from cutis.training.train import start_of
 
 RECORD = "search.json"
@@ -40,6 +41,7 @@ def search(
     *,
     split: str = "default",
     weights: str = "imagenet",
+    segmenter: Path | None = None,
     trials: int | None = None,
     sampler: SamplerName | None = None,
     seed: int = 0,
@@ -52,6 +54,7 @@ def search(
     only the best trial keeps its weights.
 
     Args:
+        segmenter: the segmentation run that draws the masks of `input.lesion`.
         seed: of the draws. With random draws the trials are the same however often the search was
             interrupted.
         timeout: minutes after which no trial begins.
@@ -66,10 +69,12 @@ def search(
     catalog = Catalog.open(data)
     parts = load_split(catalog, split)
     start_of(plan, catalog, parts, weights)  # what fits nowhere is refused before any trial
+    masker = open_segmenter(plan.input.lesion, segmenter)
     refuse_other_content(out, DATABASE)
     out.mkdir(parents=True, exist_ok=True)
-    terms = _terms(plan, space, seed, catalog, parts, weights)
-    bench = Bench(recipe, tuple(overrides), plan, space, catalog, parts, out, weights)
+    masked_by = None if masker is None else weights_sha256(masker)
+    terms = _terms(plan, space, seed, catalog, parts, weights, masked_by)
+    bench = Bench(recipe, tuple(overrides), plan, space, catalog, parts, out, weights, segmenter)
     lower = plan.monitor == "validation_loss"
     deadline = None if timeout is None else time.monotonic() + 60 * timeout
     with opened_study(out / DATABASE, terms, space.pruning, lower_is_better=lower) as study:
@@ -110,7 +115,13 @@ def _space(
 
 
 def _terms(
-    plan: Recipe, space: Search, seed: int, catalog: Catalog, parts: Split, weights: str
+    plan: Recipe,
+    space: Search,
+    seed: int,
+    catalog: Catalog,
+    parts: Split,
+    weights: str,
+    segmenter_sha256: str | None,
 ) -> Terms:
     text = plan.model_copy(update={"search": space}).model_dump_json(
         exclude={"search": {"trials", "sampler"}}
@@ -124,6 +135,7 @@ def _terms(
         split_name=parts.name,
         split_sha256=parts.info.sha256,
         weights=sha256_file(Path(weights)) if Path(weights).is_file() else weights,
+        segmenter_sha256=segmenter_sha256,
     )
 
 
@@ -178,6 +190,7 @@ def _best_recipe(bench: Bench, result: SearchResult, best: TrialRecord) -> str:
     terms = result.terms
     ended = ", ".join(f"{count} {outcome}" for outcome, count in result.counts().items())
     name = Path(bench.weights).name
+    masked = f" --segmenter {bench.segmenter.name}" if bench.segmenter is not None else ""
     note = (
         f"# The best of a search: trial {best.number:04d} over the recipe '{terms.recipe}'.\n#\n"
         f"# Trials:    {len(result.trained())} ({ended}), sampler {terms.sampler}, seed "
@@ -187,7 +200,7 @@ def _best_recipe(bench: Bench, result: SearchResult, best: TrialRecord) -> str:
         "#            not read.\n"
         f"# Data:      catalog {terms.catalog_sha256[:12]}, split {terms.split_name} "
         f"{terms.split_sha256[:12]}{' UNSAFE' if result.unsafe else ''}.\n"
-        f"# Command:   cutis train {BEST} --data CATALOG --out RUN --weights {name}\n"
+        f"# Command:   cutis train {BEST} --data CATALOG --out RUN --weights {name}{masked}\n"
     )
     return note + tomlkit.dumps(tree)
 

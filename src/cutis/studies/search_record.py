@@ -23,6 +23,7 @@ class Terms(Record):
     split_name: str
     split_sha256: str
     weights: str  # imagenet, none, or the SHA-256 of the file
+    segmenter_sha256: str | None = None  # of the weights that draw the masks of input.lesion
 
 
 class TrialRecord(Record):

@@ -18,9 +18,10 @@ from cutis.recipes import Recipe, load_recipe, takes_whole_numbers
 from cutis.recipes.search_space import Parameter, Search, label
 from cutis.studies.search_record import Outcome, TrialRecord
 from cutis.studies.search_study import RECORD
+from cutis.training.lesion_masks import open_segmenter
 from cutis.training.loop import History
-from cutis.training.run import HISTORY, RECIPE
-from cutis.training.train import LOG, start_of, train
+from cutis.training.run import HISTORY, LOG, RECIPE
+from cutis.training.train import start_of, train
 
 TRIALS = "trials"
 _KEPT = {RECIPE, HISTORY, "history.png", LOG}
@@ -46,6 +47,7 @@ class Bench:
     parts: Split
     out: Path
     weights: str
+    segmenter: Path | None = None
 
     def settings(self, values: Mapping[str, Any]) -> list[str]:
         """The settings of the command line, and those of a point of the space."""
@@ -93,6 +95,7 @@ class Bench:
         try:
             plan = load_recipe(self.recipe, self.settings(values))
             start_of(plan, self.catalog, self.parts, self.weights)
+            open_segmenter(plan.input.lesion, self.segmenter)
         except InputError as error:
             return None, error.problem
         return plan, ""
@@ -101,7 +104,7 @@ class Bench:
         out, watch = self.folder(trial.number), self._watch(trial, plan)
         try:
             train(plan, self.catalog.folder, out, split=self.parts.name, weights=self.weights,
-                  watch=watch)  # fmt: skip
+                  segmenter=self.segmenter, watch=watch)  # fmt: skip
         except optuna.TrialPruned:
             return "pruned", ""
         except RecipeError as error:

@@ -15,10 +15,11 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 def augment_batch(
     pixels: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Changes every photo of a (batch, size, size, 3) array at random, as the recipe says.
+    """Changes every photo of a (batch, size, size, 3 or 4) array at random, as the recipe says.
 
     Geometry (flip, rotation, zoom, stretch, shift) is one bilinear affine warp that mirrors the
     photo at its borders; colour (brightness, contrast, saturation, hue) is one affine map of RGB.
+    A fourth channel, the lesion's mask, follows the geometry and nothing else.
     """
     if settings == Augmentation():
         return pixels
@@ -29,10 +30,12 @@ def augment_batch(
         warped = cv2.warpAffine(
             photo, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )
-        colour = _colour(settings, float(photo.mean()), rng)
-        out[index] = warped if colour is None else cv2.transform(warped, colour)
+        colour = _colour(settings, float(photo[..., :3].mean()), rng)
+        out[index] = warped
+        if colour is not None:
+            out[index, ..., :3] = cv2.transform(np.ascontiguousarray(warped[..., :3]), colour)
         if settings.erase and rng.random() < settings.erase:
-            _erase(out[index], rng)
+            _erase(out[index, ..., :3], rng)
     return out
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cutis.lesion import channels
 from cutis.records import Preprocessing
 
 EVALUATION_BATCH = 64
@@ -26,8 +27,10 @@ class Backend:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.lower = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(self.device))
         self.settings = settings
-        self._mean = torch.tensor(settings.mean, device=self.device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(settings.std, device=self.device).view(1, 3, 1, 1) * 255
+        mask = channels(settings) - 3  # its bytes are only divided by 255
+        mean, std = settings.mean + (0.0,) * mask, settings.std + (1.0,) * mask
+        self._mean = torch.tensor(mean, device=self.device).view(1, -1, 1, 1) * 255
+        self._std = torch.tensor(std, device=self.device).view(1, -1, 1, 1) * 255
         _keep_freed_memory()
 
     def autocast(self, wanted: bool = True) -> AbstractContextManager[Any]:
@@ -45,6 +48,7 @@ class Backend:
     def normalised(self, pixels: NDArray[np.uint8]) -> Tensor:
         """uint8 (batch, height, width, 3) to normalised channels-last (batch, 3, height, width).
 
+        Both have four channels where the settings' `lesion` is "channel".
         The same arithmetic as `cutis.preprocessing.normalise`; a test holds them together.
         """
         return self.scaled(torch.from_numpy(pixels).to(self.device))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cutis.lesion import channels
 from cutis.models.registry import Classifier
 from cutis.training.backend import Backend, StridedDepthwise
 from cutis.training.stages import frozen_depth
@@ -43,7 +44,8 @@ class FrozenPart:
 
     def rest(self, model: Classifier) -> nn.Sequential:
         """The layers behind the cut, those of `model` or of an average of it."""
-        return nn.Sequential(*model.backbone.chain()[self.depth :], _SameLayout(), model.head)
+        between = _Pooled() if model.head.pooled_input else _SameLayout()
+        return nn.Sequential(*model.backbone.chain()[self.depth :], between, model.head)
 
     def key(self) -> str:
         """Names the function: layers, weights, input settings and number format."""
@@ -60,7 +62,8 @@ class FrozenPart:
         want. Where the machine has no C++ compiler, all stays as it is.
         """
         size = self.backend.settings.size
-        photos = torch.zeros(batch, size, size, 3, dtype=torch.uint8, device=self.backend.device)
+        shape = (batch, size, size, channels(self.backend.settings))
+        photos = torch.zeros(shape, dtype=torch.uint8, device=self.backend.device)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the compiler's own use of what PyTorch deprecates
             try:
@@ -75,7 +78,7 @@ class FrozenPart:
 
     @torch.no_grad()
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Activations (batch, channels, h, w), channels last, of photos (batch, size, size, 3)."""
+        """Activations (batch, channels, h, w), channels last, of uint8 photos."""
         photos = torch.from_numpy(pixels).to(self.backend.device)
         if not self._batch:
             return self._answer(photos)
@@ -99,15 +102,27 @@ def _fold(layers: nn.Module) -> None:
         for index, (layer, following) in enumerate(pairwise(layers)):
             # another subclass may do more than convolve or normalise
             plain = type(layer) in (nn.Conv2d, StridedDepthwise)
-            if plain and type(following) is nn.BatchNorm2d:
+            if isinstance(layer, nn.Conv2d) and plain and type(following) is nn.BatchNorm2d:
                 layers[index] = fuse_conv_bn_eval(layer, following)
                 layers[index + 1] = nn.Identity()
+
+
+class _Pooled(nn.Module):
+    """Means over the feature map, (batch, channels, 1, 1), along its own channels-last layout.
+
+    The head's pooling takes ten times as long, most of it for the gradient.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        rows = features.permute(0, 2, 3, 1).flatten(1, 2)
+        means = rows.sum(1, dtype=torch.float32) / rows.shape[1]
+        return means[:, :, None, None]
 
 
 class _SameLayout(nn.Module):
     """Hands the gradient back channels-last, as the feature map is.
 
-    The gradient of global pooling is not, and every kernel before it would be the slower for it.
+    That of an attention block is not, and every kernel before it would be the slower for it.
     """
 
     def forward(self, features: Tensor) -> Tensor:

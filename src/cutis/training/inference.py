@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cutis.data.batches import photo_batches
 from cutis.metrics.calibration import softmax
 from cutis.training.backend import Backend
+from cutis.training.lesion_masks import lesion_batches, own_segmenter
 from cutis.training.run import Run
 
 
@@ -18,18 +19,20 @@ from cutis.training.run import Run
 def run_logits(run: Run, photos: list[Path]) -> NDArray[np.float32]:
     """Logits (photos, diagnoses) of a finished run.
 
-    Raises PhotoError for a photo that cannot be read; a catalog's usable rows hold none.
+    A run with `input.lesion` segments the photos by its own copy of the segmenter. Raises
+    PhotoError for a photo that cannot be read (a catalog's usable rows hold none), InputError
+    where the segmenter is missing or another.
     """
     settings = run.info.preprocessing
     backend = Backend("float32", settings)
+    segmenter = own_segmenter(run)
     model = run.model()
     backend.place(model)
-    return np.concatenate(
-        [
-            model(backend.normalised(pixels)).cpu().numpy()
-            for pixels in photo_batches(photos, settings, "predicting")
-        ]
-    )
+    if segmenter is None:
+        batches = photo_batches(photos, settings, "predicting")
+    else:
+        batches = lesion_batches(photos, settings, segmenter, "predicting")
+    return np.concatenate([model(backend.normalised(pixels)).cpu().numpy() for pixels in batches])
 
 
 def predict_run(

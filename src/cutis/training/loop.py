@@ -1,32 +1,28 @@
-"""The training loop: stages of epochs over decoded photos, resumable after every epoch."""
+"""The training loop of every task: stages of epochs over decoded photos, resumable after each."""
 
 import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cutis.data.batches import batch_slices
 from cutis.errors import InputError, RecipeError
-from cutis.metrics.scores import confusion_matrix, overall_scores
 from cutis.models.backbone import follow_trainable_flags
-from cutis.models.registry import Classifier
-from cutis.recipes.schema import Recipe, Stage
+from cutis.recipes import AnyRecipe
+from cutis.recipes.schema import TrainingStage
 from cutis.storage import commit_files
 from cutis.training.backend import EVALUATION_BATCH, Backend
-from cutis.training.feature_cache import FeatureCache
-from cutis.training.frozen import FrozenPart
-from cutis.training.stages import Rate, apply_trainable, make_loss, make_optimiser
-from cutis.training.supply import Supply, TrainingData
+from cutis.training.stages import Rate, make_optimiser
+from cutis.training.task import Model, StageTask, Task
 
 History = list[dict[str, float | int | str]]
 """Figures by epoch; the columns of `history.csv`."""
@@ -44,32 +40,29 @@ class Progress:
     history: History = field(default_factory=list)
 
 
-class Trainer:
-    """Trains a classifier in place through all stages of a recipe.
+class Trainer(Generic[Model]):
+    """Trains a network in place through all stages of a recipe.
 
     After every epoch the whole state goes to the file `checkpoint` and `after_epoch` gets the
     history so far. When the file exists already, training goes on behind its last epoch and ends
-    with the weights of an uninterrupted run. With a `cache` the layers that a stage does not train
-    are computed once and not in every epoch.
+    with the weights of an uninterrupted run.
     """
 
     def __init__(
         self,
-        model: Classifier,
-        recipe: Recipe,
-        data: TrainingData,
+        model: Model,
+        recipe: AnyRecipe,
+        task: Task[Model],
         backend: Backend,
         checkpoint: Path,
         after_epoch: Callable[[History], None],
-        cache: FeatureCache | None = None,
     ) -> None:
         self.model = model
         self.recipe = recipe
-        self.data = data
+        self.task = task
         self.backend = backend
         self.checkpoint = checkpoint
         self.after_epoch = after_epoch
-        self.cache = cache
         self.progress = Progress()
 
     def fit(self) -> History:
@@ -83,10 +76,13 @@ class Trainer:
         if self.checkpoint.is_file():
             saved = _read(self.checkpoint, self.backend.device)
             self.progress = Progress(**saved["progress"])
-        photos = len(self.data.train)
+        photos = {
+            _name(number, stage): self.task.epoch_photos(number)
+            for number, stage in enumerate(self.recipe.stage)
+        }
         with tqdm(
-            total=photos * sum(stage.epochs for stage in self.recipe.stage),
-            initial=photos * len(self.progress.history),
+            total=self._photos_from(0),
+            initial=sum(photos[str(row["stage"])] for row in self.progress.history),
             desc="training",
             unit="photo",
             disable=None,
@@ -99,75 +95,76 @@ class Trainer:
     def _fit_stage(self, saved: dict[str, Any] | None, bar: "tqdm[Any]") -> None:
         progress, stage = self.progress, self.recipe.stage[self.progress.stage]
         started = time.monotonic()
-        apply_trainable(self.model, stage)
+        self.task.apply_trainable(self.model, progress.stage)
         optimiser = make_optimiser(self.model, stage)
-        steps = len(batch_slices(len(self.data.train), stage.batch_size))
+        photos = self.task.epoch_photos(progress.stage)
+        steps = len(batch_slices(photos, stage.batch_size))
         rate = Rate(optimiser, stage, steps)
-        average = _average(self.model, self.recipe.moving_average)
-        judged = cast(Classifier, average.module) if average is not None else self.model
+        average = _average(self.model, self.recipe.moving_average, self.task.quick_average)
+        judged = cast(Model, average.module) if average is not None else self.model
         parts: dict[str, Any] = {"model": self.model, "optimiser": optimiser, "rate": rate}
         parts |= {"average": average} if average is not None else {}
         if saved is not None:
             for name, part in parts.items():
                 part.load_state_dict(saved[name])
-        frozen = FrozenPart(self.model, self.backend)
-        supply = Supply(self.data, self.recipe, progress.stage, frozen, self.cache)
+        task = self.task.begin(self.model, progress.stage)
         while progress.epoch < stage.epochs and not _stopped(stage, progress):
-            figures = self._train_epoch(supply, optimiser, rate, average, bar)
-            figures |= self._validate(supply, judged)
+            figures = self._train_epoch(task, optimiser, rate, average, bar)
+            figures |= task.validate(judged)
             if not np.isfinite(figures["validation_loss"]):
                 raise self._diverged(figures["learning_rate"])
             figures["seconds"] = time.monotonic() - started
-            figures["images_per_second"] = len(self.data.train) / figures["seconds"]
+            figures["images_per_second"] = photos / figures["seconds"]
             started = time.monotonic()
             self._note_epoch(stage, figures, judged)
             rate.after_epoch(_higher_is_better(figures, self.recipe.monitor))
             _save(self.checkpoint, progress, parts)
             self.after_epoch(progress.history)
-            bar.set_postfix_str(f"balanced {figures['validation_balanced_accuracy']:.3f}")
+            shown = self.task.shown
+            bar.set_postfix_str(f"{shown} {figures[f'validation_{shown}']:.3f}")
         self._end_stage(judged)
-        left = sum(s.epochs for s in self.recipe.stage[progress.stage :])
-        bar.total = bar.n + len(self.data.train) * left
+        bar.total = bar.n + self._photos_from(progress.stage)
+
+    def _photos_from(self, stage: int) -> int:
+        """Photos that the stages from this one on are to see."""
+        stages = enumerate(self.recipe.stage)
+        return sum(s.epochs * self.task.epoch_photos(n) for n, s in stages if n >= stage)
 
     def _train_epoch(
         self,
-        supply: Supply,
+        task: StageTask[Model],
         optimiser: torch.optim.Optimizer,
         rate: Rate,
         average: AveragedModel | None,
         bar: "tqdm[Any]",
     ) -> dict[str, float]:
-        stage = self.recipe.stage[self.progress.stage]
         epoch_seed = (self.recipe.seed, self.progress.stage, self.progress.epoch)
         torch.manual_seed(int(np.random.SeedSequence(epoch_seed).generate_state(1)[0]))
-        loss_of = make_loss(stage, self.data.train_counts())
         self.model.train()
         follow_trainable_flags(self.model)
-        rest = supply.frozen.rest(self.model)
+        network = task.network(self.model)
         first_rate = optimiser.param_groups[0]["lr"]
         # summed on the device: asking for a number at every step would wait for it
-        total_loss, correct = torch.zeros(2, device=self.backend.device)
+        total_loss, total_score = torch.zeros(2, device=self.backend.device)
         seen = 0
-        for activations, labels in supply.training(self.progress.epoch):
-            with supply.autocast():
-                logits = rest(activations)
-            loss = loss_of(logits, labels)
+        for inputs, targets in task.training(self.progress.epoch):
+            loss, output = task.loss(network, inputs, targets)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             rate.after_step()
             if average is not None:
                 average.update_parameters(self.model)
-            total_loss += loss.detach() * len(labels)
-            correct += (logits.argmax(1) == labels).sum()
-            seen += len(labels)
-            bar.update(len(labels))
+            total_loss += loss.detach() * len(targets)
+            total_score += task.score(output, targets)
+            seen += len(targets)
+            bar.update(len(targets))
         if not torch.isfinite(total_loss):
             raise self._diverged(optimiser.param_groups[0]["lr"])
         return {
             "learning_rate": first_rate,
             "train_loss": total_loss.item() / seen,
-            "train_accuracy": correct.item() / seen,
+            f"train_{self.task.scored}": total_score.item() / seen,
         }
 
     def _diverged(self, learning_rate: float) -> RecipeError:
@@ -178,21 +175,9 @@ class Trainer:
             fix="lower the stage's learning_rate, or set precision=float32",
         )
 
-    @torch.no_grad()  # in inference mode a compiled frozen part would be compiled once more
-    def _validate(self, supply: Supply, judged: Classifier) -> dict[str, float]:
-        rest = supply.frozen.rest(judged).eval()
-        with supply.autocast():
-            logits = torch.cat([rest(batch).float().cpu() for batch in supply.validation()])
-        labels = self.data.labels[self.data.validation]
-        answers, weights = logits.argmax(1).numpy(), np.ones((1, len(labels)))
-        scores = overall_scores(confusion_matrix(labels, answers, logits.shape[1], weights))
-        names = ("accuracy", "balanced_accuracy", "precision_macro")
-        return {
-            "validation_loss": functional.cross_entropy(logits, torch.from_numpy(labels)).item(),
-            **{f"validation_{name}": float(scores[name][0]) for name in names},
-        }
-
-    def _note_epoch(self, stage: Stage, figures: dict[str, float], judged: nn.Module) -> None:
+    def _note_epoch(
+        self, stage: TrainingStage, figures: dict[str, float], judged: nn.Module
+    ) -> None:
         progress = self.progress
         progress.epoch += 1
         progress.since_best += 1
@@ -201,7 +186,7 @@ class Trainer:
             progress.best, progress.since_best = figure, 0
             if self.recipe.keep == "best":
                 progress.best_weights = {k: v.clone() for k, v in judged.state_dict().items()}
-        name = stage.name or str(progress.stage + 1)
+        name = _name(progress.stage, stage)
         progress.history.append({"epoch": len(progress.history) + 1, "stage": name, **figures})
 
     def _end_stage(self, judged: nn.Module) -> None:
@@ -228,10 +213,15 @@ def logits_of(
     return torch.cat(logits)
 
 
-def _average(model: Classifier, decay: float) -> AveragedModel | None:
+def _average(model: nn.Module, decay: float, quick: bool) -> AveragedModel | None:
     if not decay:
         return None
-    averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    def quickly(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+        least = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        get_ema_multi_avg_fn(least)(averaged, current, steps)  # type: ignore[no-untyped-call]
+
+    averaging = quickly if quick else get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
 
 
@@ -239,7 +229,11 @@ def _higher_is_better(figures: dict[str, float], monitor: str) -> float:
     return -figures[monitor] if monitor == "validation_loss" else figures[monitor]
 
 
-def _stopped(stage: Stage, progress: Progress) -> bool:
+def _name(number: int, stage: TrainingStage) -> str:
+    return stage.name or str(number + 1)
+
+
+def _stopped(stage: TrainingStage, progress: Progress) -> bool:
     stopping = stage.early_stopping
     return stopping is not None and progress.since_best >= stopping.patience
 

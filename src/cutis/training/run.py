@@ -3,23 +3,36 @@
 import csv
 import io
 import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import tomlkit
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from cutis.data.catalog import Catalog
+from cutis.data.splits import Split
 from cutis.errors import InputError
+from cutis.lesion import channels
 from cutis.models.checkpoint import cast_float32
 from cutis.models.registry import Classifier, build_classifier
-from cutis.records import FORMAT_VERSION, ModelInfo
-from cutis.storage import commit_files, finish_commit
+from cutis.recipes import AnyRecipe
+from cutis.records import FORMAT_VERSION, ModelInfo, Provenance, SegmenterInfo
+from cutis.storage import commit_files, finish_commit, sha256_file
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 RECIPE = "recipe.toml"
 HISTORY = "history.csv"
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.txt"
 PLACE = "catalog.txt"
 """Where the catalog lay at training; verbs that need it look there when it is not given."""
 
@@ -38,15 +51,20 @@ class Run:
     def model(self) -> Classifier:
         """The trained network in evaluation mode, float32: normalised photos to logits."""
         model = classifier_for(self.info)
-        try:
-            model.load_state_dict(load_file(self.folder / WEIGHTS))
-        except (SafetensorError, RuntimeError, FileNotFoundError) as error:
-            raise InputError(
-                "the weights of the run are missing or do not fit its description",
-                where=self.folder / WEIGHTS,
-                fix="train again; the run's checkpoint and recipe are of no use without them",
-            ) from error
+        fill(model, self.folder)
         return model.eval()
+
+
+def fill(model: nn.Module, folder: Path) -> None:
+    """Gives a network the weights of a run's folder."""
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError, FileNotFoundError) as error:
+        raise InputError(
+            "the weights of the run are missing or do not fit its description",
+            where=folder / WEIGHTS,
+            fix="train again; the run's checkpoint and recipe are of no use without them",
+        ) from error
 
 
 def classifier_for(info: ModelInfo) -> Classifier:
@@ -56,16 +74,22 @@ def classifier_for(info: ModelInfo) -> Classifier:
         info.architecture,
         len(info.diagnoses),
         size=info.preprocessing.size,
+        channels=channels(info.preprocessing),
         **head.model_dump(),
     )
 
 
 def load_run(folder: Path) -> Run:
-    """Opens a finished run.
+    """Opens a finished run of a classifier.
 
-    Raises InputError for a folder that is none, for a run that has not ended, and for one that a
-    later Cutis wrote.
+    Raises InputError for a folder that is none, for a segmenter's run, for a run that has not
+    ended, and for one that a later Cutis wrote.
     """
+    return Run(folder, read_model_info(ended_run(folder)))
+
+
+def ended_run(folder: Path) -> Path:
+    """The description of a finished run; InputError for a folder that is none."""
     if not folder.is_dir():
         raise InputError("there is no such run", where=folder, fix="check the path of the run")
     finish_commit(folder)
@@ -78,7 +102,7 @@ def load_run(folder: Path) -> Run:
             expected=f"a folder that `cutis train` made, with {DESCRIPTION}",
             fix="give the same `cutis train` command again to go on" if unfinished else None,
         )
-    return Run(folder, read_model_info(description))
+    return description
 
 
 def catalog_of(run: Path) -> Path:
@@ -98,22 +122,38 @@ def catalog_of(run: Path) -> Path:
 
 
 def read_model_info(path: Path) -> ModelInfo:
-    """Reads a model description and checks its version."""
+    """Reads a classifier's description and checks its version."""
+    tree = read_description(path)
+    if tree.get("task") == "segmentation":
+        raise InputError(
+            "this is a segmenter's run, not a classifier's: it names no diagnosis",
+            where=path.parent,
+            expected="a run of a classification recipe, e.g. cutis-small",
+        )
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        version = tree.get("format_version", 0)
-        if version > FORMAT_VERSION:
-            raise InputError(
-                f"this was written by a later Cutis (format {version}, known {FORMAT_VERSION})",
-                where=path,
-                fix="update Cutis: pip install --upgrade cutis",
-            )
         return ModelInfo.model_validate(tree)
-    except (ValueError, AttributeError, TypeError) as error:
+    except ValidationError as error:
         raise InputError("the model description is damaged", where=path) from error
 
 
-def write_run(folder: Path, model: nn.Module, info: ModelInfo) -> None:
+def read_description(path: Path) -> dict[str, Any]:
+    """Reads a model description of any kind and checks its version."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        version = int(tree.get("format_version", 0))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError("the model description is damaged", where=path) from error
+    if version > FORMAT_VERSION:
+        raise InputError(
+            f"this was written by a later Cutis (format {version}, known {FORMAT_VERSION})",
+            where=path,
+            fix="update Cutis: pip install --upgrade cutis",
+        )
+    described: dict[str, Any] = tree
+    return described
+
+
+def write_run(folder: Path, model: nn.Module, info: ModelInfo | SegmenterInfo) -> None:
     """Adds the weights and the description, which make the run a finished one."""
     weights = cast_float32(model.state_dict())
     # one key only: safetensors writes several in any order, and equal runs shall be equal files
@@ -131,6 +171,104 @@ def trained_on(run: Path) -> set[str]:
     """SHA-256 of the files, and of the pixels, of all photos that trained or validated a run."""
     path = run / SEEN
     return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+
+
+def seen_photos(parts: Iterable[pd.DataFrame]) -> str:
+    """The content of SEEN for the rows of training and validation."""
+    hashes = [rows[column] for rows in parts for column in ("sha256", "pixels_sha256")]
+    return "\n".join(sorted(set(pd.concat(hashes).dropna()))) + "\n"
+
+
+def recipe_as_run(
+    recipe: AnyRecipe, catalog: Catalog, split: Split, weights: str, segmenter: str | None = None
+) -> str:
+    """The content of RECIPE; `segmenter` is the SHA-256 of the weights that draw its masks."""
+    named = sha256_file(Path(weights)) if Path(weights).is_file() else weights
+    header = (
+        f"# The recipe as run.\n# catalog: {catalog.sha256}\n"
+        f"# split:   {split.name} {split.info.sha256}{' UNSAFE' if split.info.unsafe else ''}\n"
+        f"# weights: {named}\n"
+    )
+    if segmenter is not None:
+        header += f"# segmenter: {segmenter}\n"
+    return header + tomlkit.dumps(
+        recipe.model_dump(mode="json", exclude_none=True, exclude={"paper", "search"})
+    )
+
+
+def is_finished(out: Path, text: str) -> bool:
+    """Whether the same run has ended already; another run in the same place is an error."""
+    if out.is_dir():
+        finish_commit(out)
+    # hidden: what a kill left behind in the middle of writing the first file
+    if not out.exists() or (out.is_dir() and all(p.name.startswith(".") for p in out.iterdir())):
+        return False
+    if not (out / RECIPE).is_file():
+        raise InputError(
+            "the output folder holds something else than a run",
+            where=out,
+            fix="choose another --out",
+        )
+    begun = (out / CHECKPOINT).is_file() or (out / DESCRIPTION).is_file()
+    if begun and (out / RECIPE).read_text(encoding="utf-8") != text:
+        raise InputError(
+            "the output folder holds a run of another recipe, catalog, split or start weights, or "
+            "of another segmenter",
+            where=out / RECIPE,
+            fix="choose another --out, or delete the folder",
+        )
+    return (out / DESCRIPTION).is_file()
+
+
+def provenance_of(
+    recipe: AnyRecipe,
+    catalog: Catalog,
+    split: Split,
+    train: pd.DataFrame,
+    diagnoses: Sequence[str],
+    others: Sequence[str],
+) -> Provenance:
+    """What a model was trained on.
+
+    Args:
+        train: rows of the training photos.
+        others: licences of what else went into the model.
+    """
+    counts = train["diagnosis"].value_counts()
+    return Provenance(
+        recipe=recipe.name,
+        catalog_sha256=catalog.sha256,
+        split_name=split.name,
+        split_sha256=split.info.sha256,
+        unsafe=split.info.unsafe,
+        seed=recipe.seed,
+        train_counts={diagnosis: int(counts.get(diagnosis, 0)) for diagnosis in diagnoses},
+        train_groups=int(train["group"].nunique()),
+        sources=tuple(sorted(set(train["source"]))),
+        licences=(*_photo_licences(catalog, train), *others),
+    )
+
+
+def licence_of(catalog: Catalog, train: pd.DataFrame) -> str:
+    """The licence of a model: those of its training photos."""
+    licences = _photo_licences(catalog, train)
+    return "; ".join(licences) or "unknown: the licences of the photos are not known"
+
+
+def _photo_licences(catalog: Catalog, train: pd.DataFrame) -> list[str]:
+    used = set(train["source"])
+    return sorted({s.licence for s in catalog.info.sources if s.name in used and s.licence})
+
+
+@contextmanager
+def run_log(out: Path) -> Iterator[logging.Logger]:
+    """Appends to the run's log."""
+    logger = logging.Logger("cutis.training", logging.INFO)
+    handler = logging.FileHandler(out / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    with closing(handler):
+        yield logger
 
 
 def history_csv(history: list[dict[str, float | int | str]]) -> str:

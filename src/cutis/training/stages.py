@@ -11,7 +11,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from cutis.errors import RecipeError
 from cutis.models.registry import Classifier
-from cutis.recipes.schema import Stage
+from cutis.recipes.schema import Stage, TrainingStage
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -46,7 +46,7 @@ def frozen_depth(model: Classifier) -> int:
     return trains.index(True) if any(trains) else len(chain)
 
 
-def make_optimiser(model: nn.Module, stage: Stage) -> Optimizer:
+def make_optimiser(model: nn.Module, stage: TrainingStage) -> Optimizer:
     """The stage's optimiser over the trainable parameters; one-dimensional ones do not decay."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -64,7 +64,7 @@ def make_optimiser(model: nn.Module, stage: Stage) -> Optimizer:
 class Rate:
     """The learning rate's course: `after_step` and `after_epoch` move it on."""
 
-    def __init__(self, optimiser: Optimizer, stage: Stage, steps_per_epoch: int) -> None:
+    def __init__(self, optimiser: Optimizer, stage: TrainingStage, steps_per_epoch: int) -> None:
         schedule, steps = stage.schedule, stage.epochs * steps_per_epoch
         self._per_step: lr_scheduler.LRScheduler | None = None
         self._plateau: lr_scheduler.ReduceLROnPlateau | None = None

@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cutis import __version__
-from cutis.data.batches import batch_slices, epoch_order, prefetched
-from cutis.recipes.schema import Augmentation, Recipe
+from cutis.data.batches import batch_slices, epoch_order, over_sampled_order, prefetched
+from cutis.recipes.schema import Augmentation, Recipe, Stage
 from cutis.training.augment import augment_batch
 from cutis.training.backend import EVALUATION_BATCH
 from cutis.training.feature_cache import FeatureCache
@@ -30,7 +30,7 @@ _WORTH_COMPILING = 1500 * 224**2  # pixels
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Decoded photos (photos, size, size, 3) and which of them train and validate."""
+    """Decoded photos (photos, size, size, channels) and which of them train and validate."""
 
     pixels: Pixels
     labels: NDArray[np.int64]  # index of the diagnosis
@@ -41,6 +41,13 @@ class TrainingData:
     def train_counts(self) -> NDArray[np.int64]:
         """Training photos by diagnosis."""
         return np.bincount(self.labels[self.train], minlength=len(self.diagnoses))
+
+    def epoch_photos(self, stage: Stage) -> int:
+        """Training photos in an epoch of a stage, the copies of over-sampling included."""
+        if stage.imbalance != "over_sampling":
+            return len(self.train)
+        counts = self.train_counts()
+        return int(counts.max() * np.count_nonzero(counts))
 
 
 class Supply:
@@ -70,7 +77,7 @@ class Supply:
         self._train = None
         if self._stage.views or self._stage.augmentation == Augmentation():
             self._train = self._kept(data.train, self._stage.views)
-        if self._train is None and self._pays(len(data.train) * self._stage.epochs):
+        if self._train is None and self._pays(data.epoch_photos(self._stage) * self._stage.epochs):
             frozen.compile(self._stage.batch_size)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -80,15 +87,17 @@ class Supply:
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Activations and labels of the training photos, batches in the order of the epoch."""
         seed = (*self._seed, epoch)
-        order = epoch_order(
-            self.data.labels[self.data.train],
-            balanced=self._stage.imbalance == "balanced_sampling",
-            rng=np.random.default_rng(seed if self._stage.order == "epoch" else seed[:1]),
-        )
+        train_labels = self.data.labels[self.data.train]
+        rng = np.random.default_rng(seed if self._stage.order == "epoch" else seed[:1])
+        if self._stage.imbalance == "over_sampling":
+            order = over_sampled_order(train_labels, rng)
+        else:
+            balanced = self._stage.imbalance == "balanced_sampling"
+            order = epoch_order(train_labels, balanced=balanced, rng=rng)
         views = (epoch + order) % max(1, self._stage.views)
         slices = batch_slices(len(order), self._stage.batch_size)
         if self._train is not None:
-            rows = torch.from_numpy(views * len(order) + order)
+            rows = torch.from_numpy(views * len(self.data.train) + order)
             batches: Iterator[Tensor] = (self._read(self._train[rows[part]]) for part in slices)
         else:
             photos = self.data.train[order]

@@ -2,93 +2,166 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import pandas as pd
-import tomlkit
 import torch
 from numpy.typing import NDArray
 
 from cutis import __version__
-from cutis.data.batches import decoded_pixels
+from cutis.data.batches import different_photos
 from cutis.data.catalog import Catalog
 from cutis.data.splits import Split, load_split, part_rows
-from cutis.errors import InputError, RecipeError
+from cutis.errors import RecipeError
+from cutis.lesion import LesionMasks, channels
 from cutis.metrics.calibration import fit_temperature
 from cutis.models.checkpoint import load_backbone, weights_licence
 from cutis.models.registry import Classifier, build_classifier
-from cutis.recipes import Recipe, load_recipe
-from cutis.records import HeadInfo, ModelInfo, Part, Preprocessing, Provenance
-from cutis.storage import finish_commit, sha256_file, write_file
+from cutis.preprocessing import SCALINGS
+from cutis.recipes import AnyRecipe, Recipe, load_any_recipe
+from cutis.records import HeadInfo, ModelInfo, Part, Preprocessing
+from cutis.storage import write_file
 from cutis.taxonomy import view as taxonomy_view
 from cutis.taxonomy import view_names
 from cutis.training.backend import Backend
+from cutis.training.classification import Classification
 from cutis.training.curves import draw_curves
 from cutis.training.feature_cache import FeatureCache
+from cutis.training.lesion_masks import (
+    LESION,
+    LesionUse,
+    input_pixels,
+    keep_segmenter,
+    lesion_use,
+    open_segmenter,
+    weights_sha256,
+)
 from cutis.training.loop import History, Trainer, logits_of
 from cutis.training.run import (
-    DESCRIPTION,
+    CHECKPOINT,
     HISTORY,
     PLACE,
     RECIPE,
     SEEN,
     Run,
     history_csv,
+    is_finished,
+    licence_of,
     load_run,
+    provenance_of,
+    recipe_as_run,
+    run_log,
+    seen_photos,
     write_run,
 )
+from cutis.training.segmentation import SegmenterRun, train_segmenter
 from cutis.training.stages import apply_trainable, batch_norm_momentum, log_prior
 from cutis.training.supply import TrainingData
 
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.txt"
 _READ = (Part.TRAIN, Part.VALIDATION)
 """The parts that training looks at; of the test part it knows not even the rows."""
 
-SCALINGS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "zero_one": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    "minus_one_one": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-}
+_CURVES = ("accuracy", "balanced_accuracy")
+
+
+@overload
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    split: str = ...,
+    weights: str = ...,
+    segmenter: Path | None = ...,
+    watch: Callable[[History], None] | None = ...,
+) -> Run: ...
+
+
+@overload
+def train(
+    recipe: str | Path | AnyRecipe,
+    data: Path,
+    out: Path,
+    *,
+    split: str = ...,
+    weights: str = ...,
+    segmenter: Path | None = ...,
+    overrides: Sequence[str] = ...,
+    watch: Callable[[History], None] | None = ...,
+) -> Run | SegmenterRun: ...
 
 
 def train(
-    recipe: str | Path | Recipe,
+    recipe: str | Path | AnyRecipe,
     data: Path,
     out: Path,
     *,
     split: str = "default",
     weights: str = "imagenet",
+    segmenter: Path | None = None,
     overrides: Sequence[str] = (),
+    watch: Callable[[History], None] | None = None,
+) -> Run | SegmenterRun:
+    """Trains a recipe of either kind; see `train_classifier` and `train_segmenter`.
+
+    `overrides` change a recipe that is given by name or as a file; a recipe that was read before
+    is taken as it is.
+    """
+    plan = load_any_recipe(recipe, overrides) if isinstance(recipe, str | Path) else recipe
+    if isinstance(plan, Recipe):
+        return train_classifier(
+            plan, data, out, split=split, weights=weights, segmenter=segmenter, watch=watch
+        )
+    if segmenter is not None:
+        raise RecipeError(
+            "a segmenter is given, but the recipe itself trains one",
+            where=segmenter,
+            fix="leave --segmenter out",
+        )
+    return train_segmenter(plan, data, out, split=split, weights=weights, watch=watch)
+
+
+def train_classifier(
+    plan: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    split: str = "default",
+    weights: str = "imagenet",
+    segmenter: Path | None = None,
     watch: Callable[[History], None] | None = None,
 ) -> Run:
     """Trains a recipe on a catalog's split, or goes on with a run that was interrupted.
 
-    `overrides` change a recipe that is given by name or as a file; a Recipe is taken as it is.
+    `segmenter` is the segmentation run that draws the masks of `input.lesion`; the run keeps a
+    copy of it, and `lesion.json` says how often its mask was not used.
     After every epoch `watch` gets the figures of all epochs so far; what it raises ends the
     training, which the same call then continues.
 
     Raises InputError or RecipeError, before any training, for a recipe that does not fit the data
     and for an `out` that holds another run.
     """
-    plan = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     catalog = Catalog.open(data)
     parts = load_split(catalog, split)
-    text = _recipe_as_run(plan, catalog, parts, weights)
-    if _finished(out, text):
+    masker = open_segmenter(plan.input.lesion, segmenter)
+    masked_by = None if masker is None else weights_sha256(masker)
+    text = recipe_as_run(plan, catalog, parts, weights, masked_by)
+    if is_finished(out, text):
         return load_run(out)
     rows, diagnoses, model = start_of(plan, catalog, parts, weights)
     settings = preprocessing_of(plan)
-    training = _training_data(catalog, rows, diagnoses, settings)
+    training, masks = _training_data(catalog, rows, diagnoses, settings, masker)
     write_file(out / RECIPE, text)
     write_file(out / PLACE, f"{data.resolve()}\n")
-    write_file(out / SEEN, _seen(rows))
+    write_file(out / SEEN, seen_photos(rows.values()))
     backend = Backend(plan.precision, settings)
-    with _log_of(out) as log:
+    with run_log(out) as log:
         log.info("%s on %s, %d threads", plan.name, backend.device, torch.get_num_threads())
+        if masker is not None and masks is not None:
+            _note_masks(out, lesion_use(settings, masker, masks, rows), masker, log)
 
         def after_epoch(history: History) -> None:
             write_file(out / HISTORY, history_csv(history))
@@ -96,14 +169,13 @@ def train(
             if watch is not None:
                 watch(history)
 
-        cache = FeatureCache(catalog.folder / ".cache", _named(rows), log.info)
-        history = Trainer(
-            model, plan, training, backend, out / CHECKPOINT, after_epoch, cache
-        ).fit()
+        cache = FeatureCache(catalog.folder / ".cache", _named(rows, masks), log.info)
+        task = Classification(plan, training, backend, cache)
+        history = Trainer(model, plan, task, backend, out / CHECKPOINT, after_epoch).fit()
         # a run that was killed after its last checkpoint has not noted the last epoch yet
         write_file(out / HISTORY, history_csv(history))
-        draw_curves(pd.DataFrame(history), out / "history.png")
-        info = _describe(plan, model, training, backend, catalog, parts, rows, weights)
+        draw_curves(pd.DataFrame(history), out / "history.png", _CURVES)
+        info = _describe(plan, model, training, backend, catalog, parts, rows, weights, masker)
         write_run(out, model, info)
         (out / CHECKPOINT).unlink()
         log.info("done")
@@ -123,31 +195,42 @@ def start_of(
     refuse_missing(plan, catalog, diagnoses, rows)
     torch.manual_seed(plan.seed)
     model = build_classifier(
-        plan.model.backbone, len(diagnoses), size=plan.input.size, **_head(plan).model_dump()
+        plan.model.backbone,
+        len(diagnoses),
+        size=plan.input.size,
+        channels=channels(preprocessing_of(plan)),
+        **_head(plan).model_dump(),
     )
     load_backbone(model.backbone, weights)
     batch_norm_momentum(model.modules(), plan.batch_norm_momentum)
+    learns_first_layer = False
     for stage in plan.stage:
         apply_trainable(model, stage)
+        learns_first_layer |= next(model.backbone.parameters()).requires_grad
+    if plan.input.lesion == "channel" and not learns_first_layer:
+        raise RecipeError(
+            "no stage trains the first layer, so the network would never look at the mask",
+            where=f"recipe '{plan.name}' with input.lesion = 'channel'",
+            expected="a stage with trainable = 'all'",
+            fix="train all layers in one stage, or set input.lesion=crop or input.lesion=mask",
+        )
     return rows, diagnoses, model
 
 
-def _named(rows: dict[Part, pd.DataFrame]) -> str:
-    """What photos in which order the training data hold."""
+def _named(rows: dict[Part, pd.DataFrame], masks: LesionMasks | None) -> str:
+    """What photos in which order the training data hold, and what masks."""
     hashes = [sha256 for part in _READ for sha256 in rows[part]["sha256"]]
+    hashes += [] if masks is None else [masks.key]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-
-
-def _seen(rows: dict[Part, pd.DataFrame]) -> str:
-    hashes = [rows[part][column] for part in (Part.TRAIN, Part.VALIDATION)
-              for column in ("sha256", "pixels_sha256")]  # fmt: skip
-    return "\n".join(sorted(set(pd.concat(hashes).dropna()))) + "\n"
 
 
 def preprocessing_of(recipe: Recipe) -> Preprocessing:
     """The recipe's input section as the record that travels with the model."""
     mean, std = SCALINGS[recipe.input.scaling]
-    return Preprocessing(size=recipe.input.size, fit=recipe.input.fit, mean=mean, std=std)
+    section = recipe.input
+    return Preprocessing(
+        size=section.size, fit=section.fit, mean=mean, std=std, lesion=section.lesion
+    )
 
 
 def _head(recipe: Recipe) -> HeadInfo:
@@ -206,56 +289,28 @@ def _filled_views(catalog: Catalog) -> str:
     return " or ".join(f"view={name}" for name in filled) or "none of Cutis's own; write one"
 
 
-def _recipe_as_run(recipe: Recipe, catalog: Catalog, split: Split, weights: str) -> str:
-    named = sha256_file(Path(weights)) if Path(weights).is_file() else weights
-    header = (
-        f"# The recipe as run.\n# catalog: {catalog.sha256}\n"
-        f"# split:   {split.name} {split.info.sha256}{' UNSAFE' if split.info.unsafe else ''}\n"
-        f"# weights: {named}\n"
-    )
-    return header + tomlkit.dumps(
-        recipe.model_dump(mode="json", exclude_none=True, exclude={"paper", "search"})
-    )
-
-
-def _finished(out: Path, text: str) -> bool:
-    """Whether the same run has ended already; another run in the same place is an error."""
-    if out.is_dir():
-        finish_commit(out)
-    # hidden: what a kill left behind in the middle of writing the first file
-    if not out.exists() or (out.is_dir() and all(p.name.startswith(".") for p in out.iterdir())):
-        return False
-    if not (out / RECIPE).is_file():
-        raise InputError(
-            "the output folder holds something else than a run",
-            where=out,
-            fix="choose another --out",
-        )
-    begun = (out / CHECKPOINT).is_file() or (out / DESCRIPTION).is_file()
-    if begun and (out / RECIPE).read_text(encoding="utf-8") != text:
-        raise InputError(
-            "the output folder holds a run of another recipe, catalog, split or start weights",
-            where=out / RECIPE,
-            fix="choose another --out, or delete the folder",
-        )
-    return (out / DESCRIPTION).is_file()
-
-
 def _training_data(
     catalog: Catalog,
     rows: dict[Part, pd.DataFrame],
     diagnoses: tuple[str, ...],
     settings: Preprocessing,
-) -> TrainingData:
-    table = pd.concat([rows[Part.TRAIN], rows[Part.VALIDATION]], ignore_index=True)
+    segmenter: SegmenterRun | None,
+) -> tuple[TrainingData, LesionMasks | None]:
+    table, place = different_photos(pd.concat([rows[part] for part in _READ]))
     paths = [catalog.locate(stored) for stored in table["path"]]
     cache = catalog.folder / ".cache"
-    pixels = decoded_pixels(paths, table["sha256"].tolist(), settings, cache)
+    pixels, masks = input_pixels(paths, table["sha256"].tolist(), settings, segmenter, cache)
     numbers = {name: number for number, name in enumerate(diagnoses)}
     labels = np.array([numbers[name] for name in table["diagnosis"]], np.int64)
-    index: NDArray[np.int64] = np.arange(len(table))
     first = len(rows[Part.TRAIN])
-    return TrainingData(pixels, labels, index[:first], index[first:], diagnoses)
+    return TrainingData(pixels, labels, place[:first], place[first:], diagnoses), masks
+
+
+def _note_masks(out: Path, use: LesionUse, segmenter: SegmenterRun, log: logging.Logger) -> None:
+    """The run keeps its segmenter, and says how often the whole photo was taken instead."""
+    keep_segmenter(segmenter, out)
+    write_file(out / LESION, use.model_dump_json(indent=2) + "\n")
+    log.info("%s", use)
 
 
 def _describe(
@@ -267,6 +322,7 @@ def _describe(
     split: Split,
     rows: dict[Part, pd.DataFrame],
     weights: str,
+    segmenter: SegmenterRun | None,
 ) -> ModelInfo:
     counts = data.train_counts()
     prior = None
@@ -276,10 +332,9 @@ def _describe(
         _fold_into_bias(model, prior)
         prior = None
     logits = logits_of(model, data.pixels, data.validation, backend).numpy()
-    used = set(rows[Part.TRAIN]["source"])
-    licences = {s.licence for s in catalog.info.sources if s.name in used and s.licence}
     licence = weights_licence(model.backbone, weights)
     start = (f"start weights: {licence}",) if licence else ()
+    masked = (f"segmenter: {segmenter.info.licence}",) if segmenter is not None else ()
     return ModelInfo(
         cutis_version=__version__,
         architecture=recipe.model.backbone,
@@ -289,19 +344,11 @@ def _describe(
         preprocessing=preprocessing_of(recipe),
         temperature=fit_temperature(logits.astype(np.float64), data.labels[data.validation]),
         log_prior=None if prior is None else tuple(float(p) for p in prior),
-        provenance=Provenance(
-            recipe=recipe.name,
-            catalog_sha256=catalog.sha256,
-            split_name=split.name,
-            split_sha256=split.info.sha256,
-            unsafe=split.info.unsafe,
-            seed=recipe.seed,
-            train_counts={d: int(n) for d, n in zip(data.diagnoses, counts, strict=True)},
-            train_groups=int(rows[Part.TRAIN]["group"].nunique()),
-            sources=tuple(sorted(used)),
-            licences=tuple(sorted(licences)) + start,
+        segmenter_sha256=None if segmenter is None else weights_sha256(segmenter),
+        provenance=provenance_of(
+            recipe, catalog, split, rows[Part.TRAIN], data.diagnoses, start + masked
         ),
-        licence="; ".join(sorted(licences)) or "unknown: the licences of the photos are not known",
+        licence=licence_of(catalog, rows[Part.TRAIN]),
     )
 
 
@@ -311,13 +358,3 @@ def _fold_into_bias(model: Classifier, prior: NDArray[np.float32]) -> None:
     shift = torch.from_numpy(prior).to(bias.device)
     with torch.no_grad():
         bias.add_(shift[1:] - shift[:1] if model.head.sigmoid else shift)
-
-
-@contextmanager
-def _log_of(out: Path) -> Iterator[logging.Logger]:
-    logger = logging.Logger("cutis.training", logging.INFO)
-    handler = logging.FileHandler(out / LOG, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger.addHandler(handler)
-    with closing(handler):
-        yield logger

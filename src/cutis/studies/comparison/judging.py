@@ -15,16 +15,18 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from cutis.data.batches import decoded_pixels
+from cutis.data.batches import different_photos
 from cutis.data.splits import record_test_use, test_uses
 from cutis.evaluation.assembly import overall
 from cutis.evaluation.context import EvaluationContext
 from cutis.evaluation.malignant import Side
 from cutis.evaluation.table import EvaluationTable, prepare_table
+from cutis.lesion import channels
 from cutis.metrics.bootstrap import Resampling
 from cutis.models.backbone import count_parameters
-from cutis.records import Part
+from cutis.records import Part, Preprocessing
 from cutis.storage import sha256_file
+from cutis.studies.comparison.copies import scored_copies
 from cutis.studies.comparison.record import (
     Comparison,
     Confusion,
@@ -35,6 +37,7 @@ from cutis.studies.comparison.record import (
 from cutis.studies.comparison.scenes import Opened
 from cutis.training.backend import Backend
 from cutis.training.inference import predict_run, predictions_table
+from cutis.training.lesion_masks import input_pixels, own_segmenter
 from cutis.training.loop import logits_of
 from cutis.training.run import HISTORY, RECIPE, WEIGHTS, Run
 
@@ -62,7 +65,7 @@ class Judged:
     record: EntryRecord
     table: EvaluationTable
     predictions: pd.DataFrame
-    train_pixels: NDArray[np.uint8]  # (photos, size, size, 3)
+    train_pixels: NDArray[np.uint8]  # (photos, size, size, 3 or 4), copies left out
 
 
 def judge(
@@ -83,8 +86,8 @@ def judge(
     )
     table = prepare_table(predictions, opened.judged_rows, EvaluationContext(model=run.info))
     figures, confusion = _scored(table, resampling)
-    pixels = _train_pixels(opened)
-    train, train_format = _predicted_train(opened, pixels)
+    pixels, place = _train_pixels(opened)
+    train, train_format = _predicted_train(opened, pixels, place)
     train_figures, train_confusion = _scored(train, Resampling(resamples=0))
     history = pd.read_csv(run.folder / HISTORY, dtype={"stage": str}, keep_default_na=False)
     record = EntryRecord(
@@ -107,6 +110,7 @@ def judge(
         confusion=confusion,
         train_confusion=train_confusion,
         class_counts={part.value: _counts(rows) for part, rows in opened.scene.rows.items()},
+        copies=scored_copies(table, opened.judged_rows, opened.scene.rows[Part.TRAIN]),
         cost=_cost(run, history),
         history=tuple(
             {str(k): v for k, v in row.items() if v == v} for row in history.to_dict("records")
@@ -167,18 +171,25 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(photos) for name, photos in rows["diagnosis"].value_counts().items()}
 
 
-def _train_pixels(opened: Opened) -> NDArray[np.uint8]:
-    """The training part as training decoded it; the same rows in the same order find its cache."""
+def _train_pixels(opened: Opened) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The training part as training decoded it, and the place of each of its rows there.
+
+    The same rows in the same order find what training kept.
+    """
     rows, catalog = opened.scene.rows, opened.scene.catalog
-    table = pd.concat([rows[Part.TRAIN], rows[Part.VALIDATION]], ignore_index=True)
+    table, place = different_photos(pd.concat([rows[Part.TRAIN], rows[Part.VALIDATION]]))
     paths = [catalog.locate(stored) for stored in table["path"]]
     hashes = table["sha256"].tolist()
     settings = opened.run.info.preprocessing
-    pixels = decoded_pixels(paths, hashes, settings, catalog.folder / ".cache")
-    return pixels[: len(rows[Part.TRAIN])]
+    segmenter = own_segmenter(opened.run)
+    pixels, _ = input_pixels(paths, hashes, settings, segmenter, catalog.folder / ".cache")
+    place = place[: len(rows[Part.TRAIN])]
+    return pixels[: place.max() + 1], place
 
 
-def _predicted_train(opened: Opened, pixels: NDArray[np.uint8]) -> tuple[EvaluationTable, str]:
+def _predicted_train(
+    opened: Opened, pixels: NDArray[np.uint8], place: NDArray[np.int64]
+) -> tuple[EvaluationTable, str]:
     """Training photos with their predictions, and the number format they were computed in."""
     info, rows = opened.run.info, opened.scene.rows[Part.TRAIN]
     chosen = np.arange(len(rows))
@@ -188,7 +199,7 @@ def _predicted_train(opened: Opened, pixels: NDArray[np.uint8]) -> tuple[Evaluat
     backend = Backend("auto", info.preprocessing)
     model = opened.run.model()
     backend.place(model)
-    logits = logits_of(model, pixels, chosen, backend).numpy()
+    logits = logits_of(model, pixels, place[chosen], backend).numpy()
     predictions = predictions_table(info.diagnoses, logits, info.temperature, rows)
     table = prepare_table(predictions, rows, EvaluationContext(model=info))
     return table, "bfloat16" if backend.lower else "float32"
@@ -201,15 +212,16 @@ def _cost(run: Run, history: pd.DataFrame) -> Cost:
         megabytes=(run.folder / WEIGHTS).stat().st_size / 1e6,
         seconds=float(history["seconds"].sum()),
         epochs=len(history),
-        milliseconds=_milliseconds(model, run.info.preprocessing.size),
+        milliseconds=_milliseconds(model, run.info.preprocessing),
     )
 
 
 @torch.inference_mode()
-def _milliseconds(model: torch.nn.Module, size: int) -> float:
+def _milliseconds(model: torch.nn.Module, settings: Preprocessing) -> float:
     """Median time of one photo at a time on the CPU, with as many threads as torch uses."""
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photo = torch.zeros(1, 3, size, size).to(memory_format=torch.channels_last)
+    photo = torch.zeros(1, channels(settings), settings.size, settings.size)
+    photo = photo.to(memory_format=torch.channels_last)
     times = []
     for _ in range(_WARM_UP + _TIMED):
         started = time.perf_counter()

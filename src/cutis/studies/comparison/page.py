@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from cutis import html
 from cutis.evaluation.names import display_name
-from cutis.studies.comparison import tables
+from cutis.studies.comparison import copies, tables
 from cutis.studies.comparison.judging import TRAIN_SAMPLE, Judged
 from cutis.studies.comparison.photos import previews, sample
 from cutis.studies.comparison.pictures import shares
@@ -25,6 +25,7 @@ def render(comparison: Comparison, drawn: Mapping[str, bytes], judged: Sequence[
         html.unsafe_banner(UNSAFE) if comparison.unsafe else Markup(""),
         html.notice(),
         tables.figures(comparison, drawn),
+        copies.section(comparison),
         tables.pairs(comparison),
         tables.epoch_tests(comparison),
         _notes(comparison),

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from cutis.records import FORMAT_VERSION, ModelInfo, Part, Record
 
 
@@ -15,6 +17,7 @@ class Entry:
     run: Path
     arm: str
     part: Part = Part.TEST
+    data: Path | None = None  # the catalog, where it is not that of all entries
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,21 @@ class Cost(Record):
     milliseconds: float  # a photo on the CPU of this machine, without decoding
 
 
+class Copied(Record):
+    """Judged photos, and those of them that stand in training as the very same file."""
+
+    judged: int
+    copied: int
+
+
+class Copies(Record):
+    """What became of judged photos that stand in training, and of the others."""
+
+    by_diagnosis: dict[str, Copied] = Field(default_factory=dict)
+    accuracy: float | None = None  # null: there are none
+    accuracy_of_others: float | None = None
+
+
 class EntryRecord(Record):
     """One run as it was judged."""
 
@@ -89,6 +107,7 @@ class EntryRecord(Record):
     confusion: Confusion
     train_confusion: Confusion
     class_counts: dict[str, dict[str, int]]  # photos by part and diagnosis
+    copies: Copies = Copies()
     cost: Cost
     history: tuple[dict[str, float | int | str], ...]  # a row an epoch
     epoch_tests: tuple[EpochTestRecord, ...] = ()

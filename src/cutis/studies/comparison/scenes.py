@@ -52,7 +52,7 @@ def open_entries(entries: Sequence[Entry], data: Path | None) -> list[Opened]:
     for entry in entries:
         run = load_run(entry.run)
         made = run.info.provenance
-        folder = (data or catalog_of(entry.run)).resolve()
+        folder = (entry.data or data or catalog_of(entry.run)).resolve()
         if folder not in catalogs:
             catalogs[folder] = Catalog.open(folder)
         key = (folder, made.split_name, run.info.view)

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from cutis import html
 from cutis.evaluation.report import stacked
+from cutis.studies.comparison.copies import together
 from cutis.studies.comparison.pairs import TESTED
 from cutis.studies.comparison.record import (
     Arm,
@@ -83,6 +84,9 @@ def _arm_name(arm: Arm) -> Markup:
 
 def _run_name(entry: EntryRecord) -> Markup:
     judged = f"{entry.part}, {entry.photos} photos of {entry.groups} groups"
+    copied = together(entry.copies.by_diagnosis).copied
+    if copied:
+        judged += f", {copied} of them also in training"
     return _below(tagged(entry.name, entry.unsafe), judged)
 
 

@@ -1,0 +1,152 @@
+"""The photos on which a model is judged, and the rule that it has not seen them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cutis.errors import InputError, nearest
+from cutis.records import Part, Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cutis.data.catalog import Catalog
+    from cutis.data.splits import Split
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A catalog, and the split whose part is judged."""
+
+    catalog: "Catalog"
+    split: "Split | None"  # None: all photos of the catalog
+    view: str | None
+    own: bool  # the catalog that the model was trained on
+
+    def rows(self, part: str) -> "pd.DataFrame":
+        """The usable rows of a part, with their `group`."""
+        from cutis.data.partition import group_names
+        from cutis.data.splits import part_rows
+
+        if self.split is None:
+            rows = self.catalog.usable(self.view)
+            groups = group_names(list(self.catalog.photos["image_id"]), self.catalog.links)
+            return rows.assign(group=groups[rows["image_id"]].to_numpy())
+        return part_rows(self.catalog, self.split, Part(part), view=self.view)
+
+    def judged(self, part: str, run: Path | None) -> "tuple[pd.DataFrame, int]":
+        """The rows of the part that is judged, and how many photos were left out for the run.
+
+        Of another catalog than the run's own, photos that it was trained or chosen on are left
+        out, and so are all of their groups. Raises InputError where nothing is left to judge, and
+        for photos of the run's own catalog that it has seen.
+        """
+        rows = self.rows(part)
+        if rows.empty:
+            raise InputError(
+                f"the part '{part}' holds no photo",
+                where=self.catalog.folder,
+                fix="choose another --part or --split",
+            )
+        if run is None or part not in (Part.TEST, ALL):
+            return rows, 0
+        if self.own:
+            _refuse(run, rows, _seen(run, rows))
+            return rows, 0
+        left = rows[~rows["image_id"].isin(self._known_to(run))].reset_index(drop=True)
+        if left.empty:
+            _refuse(run, rows, rows["image_id"].notna())
+        return left, len(rows) - len(left)
+
+    def _known_to(self, run: Path) -> "pd.Index":
+        """Photos of every group of which the run has seen one."""
+        from cutis.data.partition import group_names
+
+        photos = self.catalog.photos
+        groups = group_names(list(photos["image_id"]), self.catalog.links)
+        seen = groups[photos.loc[_seen(run, photos), "image_id"]].unique()
+        return groups.index[groups.isin(seen)]
+
+    def count_test_use(self, part: str, source: Path) -> int | None:
+        """Counts this evaluation where it is of the test part; how many there were with it."""
+        from cutis.data.splits import record_test_use
+
+        if self.split is None or part != Part.TEST:
+            return None
+        return record_test_use(self.catalog, self.split, str(source))
+
+
+def open_scene(
+    data: Path, split: str | None, part: str, made: Provenance | None, view: str | None
+) -> Scene:
+    """Opens catalog and split for a model of the given provenance (None: a table).
+
+    Raises InputError for an unknown part, and for photos of the model's own catalog that no split
+    keeps apart from those it was trained on.
+    """
+    from cutis.data.catalog import Catalog
+    from cutis.data.splits import load_split
+
+    catalog = Catalog.open(data)
+    known = [*Part, ALL]
+    if part not in known:
+        raise InputError(
+            f"there is no part '{part}'",
+            expected="one of " + ", ".join(known),
+            fix=nearest(part, known) or None,
+        )
+    own = made is not None and catalog.sha256 == made.catalog_sha256
+    name = split or (made.split_name if made and own else "default")
+    chosen = None if part == ALL else load_split(catalog, name)
+    if made and own and (chosen is None or chosen.info.sha256 != made.split_sha256):
+        problem = (
+            "all photos of this catalog hold those that the model was trained on"
+            if chosen is None
+            else "the model was trained on another split of this very catalog, so these photos may "
+            "have been trained on"
+        )
+        raise InputError(
+            problem,
+            where=data,
+            expected=f"the split '{made.split_name}' "
+            f"({made.split_sha256[:12]}…) and one of its parts",
+            fix=f"give --split {made.split_name}, or evaluate on another catalog",
+        )
+    return Scene(catalog, chosen, view, own)
+
+
+def catalog_of_model(run: Path | None) -> Path:
+    """Where the run's own catalog lies; InputError for a bundle, which has none."""
+    if run is None:
+        raise InputError("a bundle is evaluated on photos", fix="give --data CATALOG")
+    from cutis.training.run import catalog_of
+
+    return catalog_of(run)
+
+
+def counts(rows: "pd.DataFrame") -> dict[str, dict[str, int]]:
+    """Photos by source, then by diagnosis."""
+    return {
+        str(source): {str(d): int(n) for d, n in found["diagnosis"].value_counts().items()}
+        for source, found in rows.groupby("source")
+    }
+
+
+def _seen(run: Path, rows: "pd.DataFrame") -> "pd.Series":
+    from cutis.training.run import trained_on
+
+    hashes = trained_on(run)
+    return rows["sha256"].isin(hashes) | rows["pixels_sha256"].isin(hashes)
+
+
+def _refuse(run: Path, rows: "pd.DataFrame", known: "pd.Series") -> None:
+    if known.any():
+        raise InputError(
+            f"the run was trained or chosen on {int(known.sum())} of these {len(rows)} photos, or "
+            f"on others of their groups, first {rows.loc[known, 'image_id'].iloc[0]}",
+            where=run,
+            expected="photos that the run has not seen",
+            fix="evaluate on the split that it was trained with, or on a catalog with other photos",
+        )
