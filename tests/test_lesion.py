@@ -18,6 +18,7 @@ from cutis.lesion import (
     lesion_view,
     load_lesion,
     mask_at_size,
+    mask_without_specks,
     usable_mask,
     usable_probabilities,
 )
@@ -63,6 +64,22 @@ def test_the_threshold_itself_is_lesion() -> None:
     flat = np.full((8, 8), 0.25, np.float32)
     assert mask_at_size(flat, 20, 30, 0.25).all()
     assert not mask_at_size(flat, 20, 30, 0.26).any()
+
+
+def test_specks_are_no_lesion_but_a_second_one_is() -> None:
+    chances = np.zeros((32, 32), np.float32)
+    chances[8:18, 8:18] = 0.9
+    chances[:4, :4] = 0.9  # 16 of 100 pixels
+    chances[22:29, 20:27] = 0.9  # 49
+    mask = mask_at_size(chances, 64, 64, 0.5)
+    assert not mask[:10, :10].any()
+    assert mask[24:28, 24:28].all()
+    assert mask[48:52, 46:50].all()
+    own = mask_without_specks(chances, 0.5)
+    assert (own.shape, own.sum()) == ((32, 32), 149)
+    assert not own[:4, :4].any()
+    assert not mask_without_specks(chances, 0.95).any()
+    assert not mask_at_size(np.zeros((32, 32), np.float32), 40, 40, 0.5).any()
 
 
 @pytest.mark.parametrize(
@@ -200,6 +217,18 @@ def test_a_photo_is_loaded_by_its_probabilities(lesion: str) -> None:
     assert reason == EMPTY
     assert (whole == lesion_view(rgb, None, chosen)).all()
     assert (whole != seen).any()
+
+
+@pytest.mark.parametrize("lesion", WAYS)
+def test_a_mask_that_vanishes_in_a_smaller_photo_is_none(lesion: str) -> None:
+    chances = np.zeros((128, 128), np.float32)
+    chances[66, 40:70] = 0.6  # one pixel high and between those that 48 pixels read
+    small = noise(48, 48)
+    photo = as_jpeg(small)
+    assert usable_probabilities(chances, 0.5)[1] is None
+    pixels, reason = load_lesion(photo, settings(lesion), chances, 0.5)
+    assert reason == EMPTY
+    assert np.array_equal(pixels, lesion_view(decode(photo), None, settings(lesion)))
 
 
 def test_a_crop_is_decoded_large_enough_to_fill_the_input() -> None:

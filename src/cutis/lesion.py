@@ -77,6 +77,8 @@ def load_lesion(
     rgb = decode(photo, at_least=decoded_side(settings))
     height, width = rgb.shape[:2]
     mask = None if usable is None else mask_at_size(usable, height, width, threshold)
+    if mask is not None and not mask.any():  # a thin one may vanish where the photo is smaller
+        mask, reason = None, EMPTY
     return lesion_view(rgb, mask, settings), reason
 
 
@@ -110,14 +112,28 @@ def usable_probabilities(
 def mask_at_size(
     probabilities: NDArray[np.float32], height: int, width: int, threshold: float
 ) -> Mask:
-    """Probabilities (s, s) of a stretched photo to its mask (height, width).
+    """Probabilities (s, s) of a stretched photo to its mask (height, width), without specks.
 
-    Bilinear first, then the threshold: the outline runs between the segmenter's pixels.
+    Specks are those of `mask_without_specks`. Enlarged bilinearly first, then compared with the
+    threshold: the outline runs between the segmenter's pixels.
     """
+    specks = (probabilities >= threshold) & ~mask_without_specks(probabilities, threshold)
+    kept = np.where(specks, np.float32(0), probabilities)
     enlarged = cv2.resize(
-        np.asarray(probabilities, np.float32), (width, height), interpolation=cv2.INTER_LINEAR
+        np.asarray(kept, np.float32), (width, height), interpolation=cv2.INTER_LINEAR
     )
     mask: Mask = enlarged >= threshold
+    return mask
+
+
+def mask_without_specks(probabilities: NDArray[np.float32], threshold: float) -> Mask:
+    """Probabilities (s, s) to the mask at the segmenter's own size, (s, s).
+
+    A piece smaller than a quarter of the largest is a speck, most often a dark corner or a hair.
+    """
+    labels, areas = _pieces(probabilities >= threshold)
+    kept = areas >= _COMPARABLE * areas.max(initial=0)
+    mask: Mask = np.concatenate([[False], kept])[labels]
     return mask
 
 
@@ -128,15 +144,20 @@ def usable_mask(mask: Mask) -> tuple[Mask | None, str | None]:
     a quarter of the largest makes several pieces; a smaller one is a speck and left out. Pixels
     that touch at a corner belong together.
     """
-    pieces, labels, figures, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    areas = figures[1:, cv2.CC_STAT_AREA]
-    if pieces == 1 or areas.max() < _EMPTY_SHARE * mask.size:
+    labels, areas = _pieces(mask)
+    if areas.max(initial=0) < _EMPTY_SHARE * mask.size:
         return None, EMPTY
     if mask.sum() > _WHOLE_SHARE * mask.size:
         return None, WHOLE
     if (areas >= _COMPARABLE * areas.max()).sum() > 1:
         return None, PIECES
     return labels == 1 + areas.argmax(), None
+
+
+def _pieces(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The number of every pixel's piece, 0 outside, and the areas of pieces 1, 2 …, in pixels."""
+    _, labels, figures, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    return np.asarray(labels, np.int32), np.asarray(figures[1:, cv2.CC_STAT_AREA], np.int32)
 
 
 def lesion_view(rgb: Pixels, mask: Mask | None, settings: Preprocessing) -> Pixels:

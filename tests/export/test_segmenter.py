@@ -11,8 +11,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cutis.errors import CheckFailedError, InputError
-from cutis.export import ClassifierPart, SegmenterPart, export_parts, export_run, runs_to_export
-from cutis.export.parity import LOGIT_LIMIT
+from cutis.export import (
+    ClassifierPart,
+    SegmenterPart,
+    bundle,
+    export_parts,
+    export_run,
+    runs_to_export,
+)
+from cutis.export.parity import LOGIT_LIMIT, reference_logits
 from cutis.preprocessing import normalise
 from cutis.records import ModelInfo, Preprocessing, SegmenterInfo
 from cutis.runtime import Predictor, Segmenter, segment_photos
@@ -253,14 +260,22 @@ def test_a_segmentation_run_is_exported(
 
 
 def test_a_run_on_the_lesion_brings_its_segmenter(
-    lesion_run: Path, photos: list[Path], tmp_path: Path
+    lesion_run: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "bundle"
+    out, compared = tmp_path / "bundle", []
+
+    def spy(module: nn.Module, pixels: NDArray[np.uint8], settings: Preprocessing) -> object:
+        compared.append(pixels)
+        return reference_logits(module, pixels, settings)
+
+    monkeypatch.setattr(bundle, "reference_logits", spy)
     export_run(lesion_run, out, calibration_photos=photos[:8], check_photos=photos[8:])
     predictor = Predictor.load(out, model="fp32")
     read = [predictor.read(photo) for photo in photos]
     pixels = np.stack([seen for seen, _ in read])
     assert pixels.shape == (20, SIZE, SIZE, 4)
+    of_classifier = next(seen for seen in compared if seen.shape[3] == 4)
+    assert np.abs(of_classifier.astype(int) - pixels[8:]).mean() < 0.1
     assert [reason for _, reason in read].count(None) > 10
     expected = run_logits(load_run(lesion_run), photos)
     gap = np.abs(predictor.logits(pixels) - expected).max()

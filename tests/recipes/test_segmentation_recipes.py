@@ -77,6 +77,7 @@ def test_our_recipes_turn_and_colour_the_photos() -> None:
         assert min(stage.augmentation.zoom, stage.augmentation.brightness) > 0
         assert stage.schedule.kind == "one-cycle"
         assert loaded(name).moving_average > 0
+        assert stage.learning_rate == 1e-3
     assert loaded("cutis-segmenter-light").model.architecture == "mobilenet_unet"
 
 

@@ -170,29 +170,60 @@ def test_another_segmenter_starts_anew(
     assert (summary.resumed, summary.fallbacks) == (0, {})
 
 
-@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("unfinished", [None, 1, 2])
 def test_nothing_of_older_work_stays(
     segmenter: Segmenter,
+    segmenter_bundle: Path,
+    segmenter_info: SegmenterInfo,
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    finished: bool,
+    unfinished: int | None,
 ) -> None:
+    """Of a finished result, of work that ended after a part, and of work that ended within one."""
     out = tmp_path / "out"
     first = tmp_path / "first"
     first.mkdir()
     for number in ("001", "002"):  # a table of nothing but numbers
         shutil.copy(folder / "three.jpg", first / f"{number}.jpg")
     with monkeypatch.context() as patch:
-        if finished:
+        if unfinished is None:
             segment_to_folder(segmenter, [first], out)
         else:
             interrupt_at(patch, "002")
             with pytest.raises(KeyboardInterrupt):
-                segment_to_folder(segmenter, [first], out, part_rows=1)
+                segment_to_folder(segmenter, [first], out, part_rows=unfinished)
     assert (out / "001.png").exists()
-    assert segment_to_folder(segmenter, [folder / "b"], out).resumed == 0
+    update = segmenter_info.model_copy(update={"threshold": 0.9})
+    record_files(segmenter_bundle, None, update)
+    another = Segmenter.load(segmenter_bundle, threads=2)
+    assert segment_to_folder(another, [folder / "b"], out).resumed == 0
     assert files(out) == expected_files("one")
+
+
+@pytest.mark.parametrize("place", [".", ".commit"])
+def test_what_a_kill_left_behind_a_finished_part_costs_nothing(
+    segmenter: Segmenter,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    """The note of a part outlived it, or the part was decided on and not yet in its place."""
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    segment_to_folder(segmenter, [folder], whole)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "three")
+        with pytest.raises(KeyboardInterrupt):
+            segment_to_folder(segmenter, [folder], out, part_rows=2)
+    partial = out / "measures.csv.partial"
+    part = partial / "part-000000.parquet"
+    shutil.copy(part, partial / "begun-000000.parquet")
+    (partial / place).mkdir(exist_ok=True)
+    part.rename(partial / place / part.name)
+    assert segment_to_folder(segmenter, [folder], out, part_rows=2).resumed == 2
+    assert files(out) == files(whole)
+    assert (out / "measures.csv").read_bytes() == (whole / "measures.csv").read_bytes()
 
 
 def test_the_output_and_the_photos_stay_apart(

@@ -47,12 +47,18 @@ def test_probabilities_are_the_sigmoid_of_the_logits(segmenter_bundle: Path) -> 
 
 
 def test_the_threshold_of_the_record_makes_the_mask(
-    segmenter_bundle: Path, segmenter_info: SegmenterInfo
+    segmenter_bundle: Path, segmenter_info: SegmenterInfo, tmp_path: Path
 ) -> None:
     grey = np.full((40, 40, 3), 128, np.uint8)  # probability just below one half
-    assert not Segmenter.load(segmenter_bundle).mask(grey).any()
-    record_files(segmenter_bundle, None, segmenter_info.model_copy(update={"threshold": 0.4}))
-    assert Segmenter.load(segmenter_bundle).mask(grey).all()
+    photo = save(grey, tmp_path / "grey.png")
+    for threshold, expected, reason in ((0.5, False, "empty"), (0.4, True, "whole image")):
+        changed = segmenter_info.model_copy(update={"threshold": threshold})
+        record_files(segmenter_bundle, None, changed)
+        segmenter = Segmenter.load(segmenter_bundle)
+        assert (segmenter.mask(grey) == expected).all()
+        found = segmenter.segment(photo)
+        assert (found.mask == expected).all()
+        assert found.fallback == reason
 
 
 def test_a_photo_without_lesion_says_why_it_would_be_taken_whole(

@@ -94,10 +94,7 @@ def _photo_limits(table: EvaluationTable) -> list[str]:
     made = []
     sources = sorted(photos["source"].dropna().astype(str).unique())
     if len(sources) == 1:
-        made.append(
-            f"All photos come from one collection, {sources[0]}. Other cameras, clinics and "
-            "populations were not tested; expect lower figures there."
-        )
+        made.append(one_collection(sources[0]))
     elif not sources:
         made.append("Where the photos come from is not known.")
     modalities = set(photos["modality"].dropna().astype(str))
@@ -123,6 +120,14 @@ def _photo_limits(table: EvaluationTable) -> list[str]:
         if unknown:
             made.append(f"The {column} is not known for {unknown} of {len(photos)} photos.")
     return made
+
+
+def one_collection(name: str) -> str:
+    """What it means that all photos have one source."""
+    return (
+        f"All photos come from one collection, {name}. Other cameras, clinics and populations were "
+        "not tested; expect lower figures there."
+    )
 
 
 def use_limits(context: ReportContext) -> list[str]:

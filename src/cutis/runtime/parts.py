@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from cutis.errors import InputError
-from cutis.storage import clear_write_errors, commit_files, write_file
+from cutis.storage import clear_write_errors, commit_files, finish_commit, write_file
 
 Known = Mapping[str, Sequence[str]]
 
@@ -66,14 +66,15 @@ def write_in_parts(
 
     Args:
         counted: text columns whose values are counted.
-        drop: called with each part that is not taken over, before it is removed.
+        drop: called with each part that is not taken over, before it is removed. One that was
+            begun and not finished holds the known columns alone.
 
     Raises InputError for a partial folder that is something else, a full disk and a forbidden
     folder.
     """
     with clear_write_errors(work.out):
         done = _take_over(work, drop)
-        _make_parts(work, done)
+        _make_parts(work, done, note=drop is not None)
         parts = part_files(work.partial)
         commit_files(
             work.out.parent, {work.out.name: lambda target: _join(parts, target, work.schema)}
@@ -104,6 +105,12 @@ def _take_over(work: TableWork, drop: Callable[[Path], object] | None) -> int:
     job = partial / _JOB
     refuse_strange_parts(partial)
     partial.mkdir(parents=True, exist_ok=True)
+    finish_commit(partial)
+    for note in partial.glob("begun-*.parquet"):
+        finished = note.with_name(note.name.replace("begun", "part"))
+        if drop is not None and not finished.is_file():  # its rows are made anew in any case
+            drop(note)
+        note.unlink()
     done = 0
     same = job.is_file() and job.read_text(encoding="utf-8") == work.key
     for part in part_files(partial):
@@ -126,20 +133,28 @@ def _agree(rows: pa.Table, known: Known, start: int) -> bool:
     )
 
 
-def _make_parts(work: TableWork, done: int) -> None:
+def _make_parts(work: TableWork, done: int, *, note: bool) -> None:
+    """Makes the rows that are left; `note` keeps the known columns of a part while it is made."""
     total = len(next(iter(work.known.values())))
     number = len(part_files(work.partial))
     with tqdm(total=total, initial=done, unit="photo", disable=None) as progress:
         for start in range(done, total, work.part_rows):
+            wanted = slice(start, start + work.part_rows)
+            begun = f"begun-{number:06}.parquet"
+            if note:
+                known = {name: list(values[wanted]) for name, values in work.known.items()}
+                _commit(pa.table(known), work.partial / begun)
             rows = []
-            for table in work.rows(slice(start, start + work.part_rows)):
+            for table in work.rows(wanted):
                 rows.append(table)
                 progress.update(len(table))
-            name = f"part-{number:06}.parquet"
-            commit_files(
-                work.partial, {name: functools.partial(pq.write_table, pa.concat_tables(rows))}
-            )
+            _commit(pa.concat_tables(rows), work.partial / f"part-{number:06}.parquet")
+            (work.partial / begun).unlink(missing_ok=True)
             number += 1
+
+
+def _commit(rows: pa.Table, path: Path) -> None:
+    commit_files(path.parent, {path.name: functools.partial(pq.write_table, rows)})
 
 
 def _join(parts: Sequence[Path], target: Path, schema: pa.Schema) -> None:

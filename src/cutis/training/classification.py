@@ -25,6 +25,7 @@ class Classification:
 
     scored = "accuracy"
     shown = "balanced_accuracy"
+    drawn: tuple[str, ...] = ("accuracy", "balanced_accuracy")
     quick_average = False
 
     def __init__(

@@ -27,6 +27,8 @@ from cutis.training.task import Model, StageTask, Task
 History = list[dict[str, float | int | str]]
 """Figures by epoch; the columns of `history.csv`."""
 
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 @dataclass
 class Progress:
@@ -217,7 +219,7 @@ def _average(model: nn.Module, decay: float, quick: bool) -> AveragedModel | Non
     if not decay:
         return None
 
-    def quickly(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+    def quickly(averaged: _Tensors, current: _Tensors, steps: Tensor | int) -> None:
         least = min(decay, (1 + int(steps)) / (10 + int(steps)))
         get_ema_multi_avg_fn(least)(averaged, current, steps)  # type: ignore[no-untyped-call]
 

@@ -180,9 +180,19 @@ def seen_photos(parts: Iterable[pd.DataFrame]) -> str:
 
 
 def recipe_as_run(
-    recipe: AnyRecipe, catalog: Catalog, split: Split, weights: str, segmenter: str | None = None
+    recipe: AnyRecipe,
+    catalog: Catalog,
+    split: Split,
+    weights: str,
+    segmenter: str | None = None,
+    masks: str | None = None,
 ) -> str:
-    """The content of RECIPE; `segmenter` is the SHA-256 of the weights that draw its masks."""
+    """The content of RECIPE.
+
+    Args:
+        segmenter: SHA-256 of the weights that draw a classifier's masks.
+        masks: SHA-256 of the masks that a segmenter learns.
+    """
     named = sha256_file(Path(weights)) if Path(weights).is_file() else weights
     header = (
         f"# The recipe as run.\n# catalog: {catalog.sha256}\n"
@@ -191,6 +201,8 @@ def recipe_as_run(
     )
     if segmenter is not None:
         header += f"# segmenter: {segmenter}\n"
+    if masks is not None:
+        header += f"# masks:   {masks}\n"
     return header + tomlkit.dumps(
         recipe.model_dump(mode="json", exclude_none=True, exclude={"paper", "search"})
     )
@@ -213,7 +225,7 @@ def is_finished(out: Path, text: str) -> bool:
     if begun and (out / RECIPE).read_text(encoding="utf-8") != text:
         raise InputError(
             "the output folder holds a run of another recipe, catalog, split or start weights, or "
-            "of another segmenter",
+            "of another segmenter or other masks",
             where=out / RECIPE,
             fix="choose another --out, or delete the folder",
         )

@@ -15,12 +15,14 @@ class Task(Protocol[_Model]):
     Attributes:
         scored: what `StageTask.score` sums up; `history.csv` has it as `train_NAME`.
         shown: the figure of `StageTask.validate`, without `validation_`, at the progress bar.
+        drawn: figures of training and validation in the picture of the curves, beside the loss.
         quick_average: whether the moving average of the weights forgets soon where it started:
             its decay after n steps is (1 + n) / (10 + n), and no more than the recipe's.
     """
 
     scored: str
     shown: str
+    drawn: tuple[str, ...]
     quick_average: bool
 
     def epoch_photos(self, stage: int) -> int:

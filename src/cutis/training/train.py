@@ -28,8 +28,8 @@ from cutis.taxonomy import view as taxonomy_view
 from cutis.taxonomy import view_names
 from cutis.training.backend import Backend
 from cutis.training.classification import Classification
-from cutis.training.curves import draw_curves
 from cutis.training.feature_cache import FeatureCache
+from cutis.training.fitting import fit
 from cutis.training.lesion_masks import (
     LESION,
     LesionUse,
@@ -39,15 +39,13 @@ from cutis.training.lesion_masks import (
     open_segmenter,
     weights_sha256,
 )
-from cutis.training.loop import History, Trainer, logits_of
+from cutis.training.loop import History, logits_of
 from cutis.training.run import (
     CHECKPOINT,
-    HISTORY,
     PLACE,
     RECIPE,
     SEEN,
     Run,
-    history_csv,
     is_finished,
     licence_of,
     load_run,
@@ -63,8 +61,6 @@ from cutis.training.supply import TrainingData
 
 _READ = (Part.TRAIN, Part.VALIDATION)
 """The parts that training looks at; of the test part it knows not even the rows."""
-
-_CURVES = ("accuracy", "balanced_accuracy")
 
 
 @overload
@@ -162,19 +158,9 @@ def train_classifier(
         log.info("%s on %s, %d threads", plan.name, backend.device, torch.get_num_threads())
         if masker is not None and masks is not None:
             _note_masks(out, lesion_use(settings, masker, masks, rows), masker, log)
-
-        def after_epoch(history: History) -> None:
-            write_file(out / HISTORY, history_csv(history))
-            log.info("%s", history[-1])
-            if watch is not None:
-                watch(history)
-
         cache = FeatureCache(catalog.folder / ".cache", _named(rows, masks), log.info)
         task = Classification(plan, training, backend, cache)
-        history = Trainer(model, plan, task, backend, out / CHECKPOINT, after_epoch).fit()
-        # a run that was killed after its last checkpoint has not noted the last epoch yet
-        write_file(out / HISTORY, history_csv(history))
-        draw_curves(pd.DataFrame(history), out / "history.png", _CURVES)
+        fit(model, plan, task, backend, out, log, watch)
         info = _describe(plan, model, training, backend, catalog, parts, rows, weights, masker)
         write_run(out, model, info)
         (out / CHECKPOINT).unlink()

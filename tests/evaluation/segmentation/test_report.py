@@ -125,6 +125,19 @@ def test_the_page_tells_what_a_reader_must_know(
     assert page.count("data:image/jpeg;base64,") == 12 + 6
 
 
+def test_a_single_collection_is_a_limit_of_which_no_more_is_said(
+    judged: Judged, unrendered: None, tmp_path: Path
+) -> None:
+    pages = {}
+    for name, rows in (("one", judged.rows.assign(source="clinic")), ("two", judged.rows)):
+        evaluate_masks(rows, judged.pairs(), tmp_path / name, resampling=FEW)
+        pages[name] = (tmp_path / name / "report.html").read_text("utf-8")
+    said = "All photos come from one collection, clinic. Other cameras, clinics and populations"
+    assert said in pages["one"]
+    assert "come from one collection" not in pages["two"]
+    assert "centred" not in pages["one"]
+
+
 def test_an_unsafe_split_is_marked_everywhere(
     judged: Judged, context: ReportContext, unrendered: None, tmp_path: Path
 ) -> None:

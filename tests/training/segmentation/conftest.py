@@ -31,7 +31,7 @@ learning_rate = 1e-2
 batch_size = 8
 augmentation = { flip = "both", rotation = 180, brightness = 0.1 }
 """
-PHOTOS = 30
+PHOTOS = 20
 
 
 def drawn(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -45,12 +45,14 @@ def drawn(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return pixels, mask
 
 
-def import_drawn(root: Path, masks: dict[int, Path | None] | None = None) -> Path:
+def import_drawn(
+    root: Path, masks: dict[int, Path | None] | None = None, photos: int = PHOTOS
+) -> Path:
     """Imports and splits the drawn photos; `masks` replaces files of masks, None takes one away."""
     (root / "photos").mkdir(parents=True)
     (root / "masks").mkdir()
     rows = []
-    for number in range(PHOTOS):
+    for number in range(photos):
         pixels, mask = drawn(number)
         drawing = root / "masks" / f"{number}.png"
         Image.fromarray(pixels).save(root / "photos" / f"{number}.png")
@@ -80,6 +82,12 @@ class World:
         run = train(self.root / "tiny.toml", self.catalog, out, weights="none", overrides=overrides)
         assert isinstance(run, SegmenterRun)
         return run
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves take longer than the training; those of `run` are drawn, for it is made before."""
+    monkeypatch.setattr("cutis.training.fitting.draw_curves", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

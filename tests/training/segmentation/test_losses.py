@@ -41,6 +41,22 @@ def test_focal_tversky_is_the_root_of_the_papers_formula() -> None:
     assert plain.item() == pytest.approx((1 - 2 / 3) / 2, abs=1e-5)
 
 
+@pytest.mark.parametrize(("gamma", "least", "most"), [(1.0, 0.9, 1.1), (2.0, 2.0, 10.0)])
+def test_with_a_large_gamma_nearly_right_photos_count_more(
+    gamma: float, least: float, most: float
+) -> None:
+    """The loss falls by so much more near index 1 than near one half, for the same step."""
+
+    def loss(index: float) -> float:
+        nothing, truth = torch.full((1, 1, 2, 2), -SURE), masks([1, 0, 0, 0])
+        return focal_tversky(nothing, truth, 1 / index - 1, 0.0, gamma).item()
+
+    def fall(index: float) -> float:
+        return loss(index) - loss(index + 0.01)
+
+    assert least < fall(0.95) / fall(0.5) < most
+
+
 def test_dice_and_cross_entropy_of_an_undecided_network() -> None:
     logits = torch.zeros(1, 1, 2, 2)
     dice = 1 - (1 + 1) / (1 + 0.5 * 1 + 0.5 * 1 + 1)  # two of four pixels, each by half
@@ -58,10 +74,10 @@ def test_right_answers_cost_nothing_even_where_there_is_no_lesion(loss: object) 
 @pytest.mark.parametrize("loss", [dice_bce, focal_tversky])
 def test_losses_are_computed_in_float32_and_have_gradients(loss: object) -> None:
     assert callable(loss)
+    rough = torch.linspace(-3, 3, 8).view(2, 1, 2, 2).bfloat16()
+    assert loss(rough, TRUTH) == loss(rough.float(), TRUTH)
     logits = sure(TRUTH).bfloat16().requires_grad_()
-    value = loss(logits, TRUTH)
-    assert value.dtype == torch.float32
-    value.backward()
+    loss(logits, TRUTH).backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
 

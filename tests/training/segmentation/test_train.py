@@ -9,22 +9,25 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from cutis.cli.train import show
 from cutis.data.catalog import Catalog
 from cutis.data.splits import load_split, part_rows
 from cutis.errors import InputError, RecipeError
+from cutis.models.segmentation import build_segmenter
 from cutis.recipes import parse_any_recipe
+from cutis.recipes.segmentation import SegmentationRecipe
 from cutis.records import Part
 from cutis.training.loop import History
 from cutis.training.run import load_run, trained_on
 from cutis.training.segmentation import SegmenterRun, is_segmenter_run, load_segmenter_run
-from cutis.training.segmentation.train import THRESHOLDS
+from cutis.training.segmentation.train import THRESHOLDS, start_of
 from cutis.training.train import train
 
-from .conftest import RECIPE, World, drawn, import_drawn
+from .conftest import PHOTOS, RECIPE, World, drawn, import_drawn
 
+LIGHT = "model.architecture=mobilenet_unet"
 Mask = NDArray[np.uint8]
 
 
@@ -32,15 +35,19 @@ def weights_of(run: SegmenterRun) -> bytes:
     return (run.folder / "model.safetensors").read_bytes()
 
 
-def world_with(root: Path, masks: dict[int, Mask | None], suffix: str = ".png") -> World:
+def world_with(root: Path, masks: dict[int, Mask | None], photos: int = PHOTOS) -> World:
     """A world in which some photos have the given masks, or none."""
     files: dict[int, Path | None] = dict.fromkeys(masks)
     root.mkdir(exist_ok=True)
     for number, mask in masks.items():
         if mask is not None:
-            files[number] = root / f"changed-{number}{suffix}"
-            Image.fromarray(mask).save(root / f"changed-{number}{suffix}")
-    import_drawn(root, files)
+            files[number] = root / f"changed-{number}.png"
+            Image.fromarray(mask).save(root / f"changed-{number}.png")
+    return world_of(root, files, photos)
+
+
+def world_of(root: Path, files: dict[int, Path | None], photos: int = PHOTOS) -> World:
+    import_drawn(root, files, photos)
     (root / "tiny.toml").write_text(RECIPE)
     return World(root)
 
@@ -116,28 +123,34 @@ def test_the_recipe_as_run_trains_the_same_network(world: World, tmp_path: Path)
     assert weights_of(first) == weights_of(again)
 
 
+STAGES = (
+    'stage=[{epochs=2, batch_size=8, schedule={kind="one-cycle"}, augmentation={rotation=90}}, '
+    "{epochs=1, batch_size=8}]"
+)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(world: World, tmp_path_factory: pytest.TempPathFactory) -> SegmenterRun:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return world.trained(out, STAGES, "moving_average=0.5", "enlarge=2")
+
+
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
-    world: World, tmp_path: Path, stop_after: int
+    world: World, uninterrupted: SegmenterRun, tmp_path: Path, stop_after: int
 ) -> None:
-    stages = (
-        'stage=[{epochs=2, batch_size=8, schedule={kind="one-cycle"}, augmentation={rotation=90}}, '
-        "{epochs=1, batch_size=8}]"
-    )
-    recipe = parse_any_recipe(RECIPE, [stages, "moving_average=0.5", "enlarge=2"])
+    recipe = parse_any_recipe(RECIPE, [STAGES, "moving_average=0.5", "enlarge=2"])
 
     def stop(history: History) -> None:
         if len(history) == stop_after:
             raise KeyboardInterrupt
 
-    whole = train(recipe, world.catalog, tmp_path / "whole", weights="none")
     with pytest.raises(KeyboardInterrupt):
         train(recipe, world.catalog, tmp_path / "cut", weights="none", watch=stop)
     assert not is_segmenter_run(tmp_path / "cut")
     cut = train(recipe, world.catalog, tmp_path / "cut", weights="none")
-    assert isinstance(whole, SegmenterRun)
     assert isinstance(cut, SegmenterRun)
-    assert weights_of(whole) == weights_of(cut)
+    assert weights_of(uninterrupted) == weights_of(cut)
     assert not (tmp_path / "cut" / "checkpoint.pt").exists()
 
 
@@ -165,7 +178,7 @@ def test_early_stopping_ends_the_stage(world: World, tmp_path: Path) -> None:
 def test_photos_without_a_mask_are_left_out_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = world_with(tmp_path, dict.fromkeys(range(0, 30, 2)))
+    world = world_with(tmp_path, dict.fromkeys(range(0, PHOTOS, 2)))
     run = world.trained(tmp_path / "run", "stage.1.epochs=1")
     catalog = Catalog.open(world.catalog)
     split = load_split(catalog)
@@ -179,27 +192,49 @@ def test_photos_without_a_mask_are_left_out_and_counted(
         assert f"no mask: {train_said} photos, {validation_said} photos" in said
     seen = sum(b - a for a, b in counts.values())
     assert len(trained_on(run.folder)) == 2 * seen  # of files and of pixels
-    assert sum(run.info.provenance.train_counts.values()) == 18 - counts[Part.TRAIN][0]
+    assert sum(run.info.provenance.train_counts.values()) == 12 - counts[Part.TRAIN][0]
 
 
 def test_a_catalog_without_masks_is_refused(tmp_path: Path) -> None:
-    world = world_with(tmp_path, dict.fromkeys(range(30)))
+    world = world_with(tmp_path, dict.fromkeys(range(5)), photos=5)
     with pytest.raises(InputError, match="no train photo of the catalog has a lesion mask"):
         world.trained(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_masks_in_any_usual_form_train_the_same_network(world: World, tmp_path: Path) -> None:
-    numbers = range(30)
-    small = world_with(tmp_path / "one", {n: drawn(n)[1] // 255 for n in numbers})
-    dirty = world_with(tmp_path / "jpeg", {n: drawn(n)[1] for n in numbers}, ".jpg")
-    double = {
-        n: cv2.resize(drawn(n)[1], (96, 80), interpolation=cv2.INTER_NEAREST) for n in numbers
-    }
-    large = world_with(tmp_path / "large", double)
-    worlds = (world, small, dirty, large)
+    files: dict[int, Path | None] = {}
+    for number in range(PHOTOS):  # in turn 0 and 1, with the noise of JPEG, and twice as large
+        mask, suffix = drawn(number)[1], ".png"
+        if number % 3 == 0:
+            mask = mask // 255
+        elif number % 3 == 1:
+            suffix = ".jpg"
+        else:
+            mask = cv2.resize(mask, (96, 80), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        files[number] = tmp_path / f"changed-{number}{suffix}"
+        Image.fromarray(mask).save(tmp_path / f"changed-{number}{suffix}")
+    worlds = (world, world_of(tmp_path, files))
     runs = [w.trained(tmp_path / str(n), "stage.1.epochs=1") for n, w in enumerate(worlds)]
-    assert len({weights_of(run) for run in runs}) == 1
+    assert weights_of(runs[0]) == weights_of(runs[1])
+
+
+def test_corrected_masks_make_another_run(tmp_path: Path) -> None:
+    world = world_with(tmp_path, {}, photos=10)
+
+    def stop(_: History) -> None:
+        raise KeyboardInterrupt
+
+    recipe = parse_any_recipe(RECIPE, ["stage.1.epochs=1"])
+    finished = world.trained(tmp_path / "finished", "stage.1.epochs=1")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, world.catalog, tmp_path / "cut", weights="none", watch=stop)
+    for mask in (tmp_path / "masks").iterdir():
+        Image.fromarray(cv2.erode(cv2.imread(str(mask), 0), np.ones((9, 9)))).save(mask)
+    for out in (finished.folder, tmp_path / "cut"):
+        with pytest.raises(InputError, match="other masks"):
+            train(recipe, world.catalog, out, weights="none")
+    assert load_segmenter_run(finished.folder).info == finished.info
 
 
 @pytest.mark.parametrize(
@@ -212,7 +247,7 @@ def test_masks_in_any_usual_form_train_the_same_network(world: World, tmp_path: 
 def test_a_wrong_mask_is_refused_by_name_before_training(
     tmp_path: Path, mask: Mask, message: str
 ) -> None:
-    world = world_with(tmp_path, dict.fromkeys(range(30), mask))
+    world = world_with(tmp_path, dict.fromkeys(range(5), mask), photos=5)
     with pytest.raises(InputError, match=message) as caught:
         world.trained(tmp_path / "run")
     assert "changed-" in str(caught.value.where)
@@ -220,7 +255,7 @@ def test_a_wrong_mask_is_refused_by_name_before_training(
 
 
 def test_a_mask_that_is_gone_is_refused(tmp_path: Path) -> None:
-    world = world_with(tmp_path, {})
+    world = world_with(tmp_path, {}, photos=5)
     for file in (tmp_path / "masks").iterdir():
         file.unlink()
     with pytest.raises(InputError, match="masks are not on disk"):
@@ -230,8 +265,15 @@ def test_a_mask_that_is_gone_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "weights", "error", "message"),
     [
-        (["input.size=40"], "none", RecipeError, "cannot take photos of 40 pixels"),
-        (["stage.1.trainable=decoder"], "none", RecipeError, "trains the decoder alone"),
+        (["input.size=40"], "none", RecipeError, "cannot be trained on photos of 40 pixels"),
+        ([LIGHT, "input.size=32"], "none", RecipeError, "cannot be trained on photos of 32 pixels"),
+        (["stage.1.trainable=decoder"], "none", RecipeError, "trains the decoder alone, but"),
+        (
+            [LIGHT, "input.size=64", "stage.1.trainable=decoder"],
+            "none",
+            RecipeError,
+            "the decoder alone, on an encoder of random weights",
+        ),
         (["model.architecture=unett"], "none", RecipeError, "did you mean 'unet'"),
         ([], "some.safetensors", InputError, "no encoder that pretrained weights could fill"),
         (["stage.1.learning_rate=1e30"], "none", RecipeError, "not a number any more"),
@@ -245,6 +287,13 @@ def test_what_does_not_fit_is_refused(
         train(world.root / "tiny.toml", world.catalog, out, weights=weights, overrides=settings)
 
 
+def test_a_later_stage_may_keep_an_encoder_that_an_earlier_one_trained() -> None:
+    stages = 'stage=[{epochs=1}, {epochs=1, trainable="decoder"}]'
+    recipe = parse_any_recipe(RECIPE, [LIGHT, "input.size=64", stages])
+    assert isinstance(recipe, SegmentationRecipe)
+    assert start_of(recipe, "none")[1] == "none"
+
+
 def test_a_segmenter_is_not_trained_with_a_segmenter(
     world: World, run: SegmenterRun, tmp_path: Path
 ) -> None:
@@ -255,25 +304,19 @@ def test_a_segmenter_is_not_trained_with_a_segmenter(
 def test_an_encoder_starts_from_a_file_of_weights(world: World, tmp_path: Path) -> None:
     recipe = parse_any_recipe(
         RECIPE.replace("filters = 4", ""),
-        ["model.architecture=mobilenet_unet", "stage.1.epochs=1", "stage.1.trainable=decoder"],
+        [LIGHT, "input.size=64", "stage.1.epochs=1", "stage.1.trainable=decoder"],
     )
-    first = train(recipe, world.catalog, tmp_path / "a", weights="none")
-    assert isinstance(first, SegmenterRun)
-    encoder = {
-        name.removeprefix("encoder."): value
-        for name, value in load_file(first.folder / "model.safetensors").items()
-        if name.startswith("encoder.")
-    }
-    first_layer = encoder["features.0.0.weight"]
-    first_layer += 1
-    save_file(encoder, tmp_path / "encoder.safetensors")
-    second = train(
-        recipe, world.catalog, tmp_path / "b", weights=str(tmp_path / "encoder.safetensors")
-    )
-    assert isinstance(second, SegmenterRun)
-    kept = second.model().get_parameter("encoder.features.0.0.weight")
-    assert torch.equal(kept, first_layer)  # the decoder alone has trained
-    assert second.info.provenance.licences == ("start weights: not known, from a file",)
+    encoder = build_segmenter("mobilenet_unet").encoder
+    assert encoder is not None
+    values = encoder.state_dict()
+    values["features.0.0.weight"] += 1
+    file = tmp_path / "encoder.safetensors"
+    save_file(values, file)
+    run = train(recipe, world.catalog, tmp_path / "run", weights=str(file))
+    assert isinstance(run, SegmenterRun)
+    kept = run.model().get_parameter("encoder.features.0.0.weight")
+    assert torch.equal(kept, values["features.0.0.weight"])  # the decoder alone has trained
+    assert run.info.provenance.licences == ("start weights: not known, from a file",)
 
 
 def test_the_command_line_tells_how_it_stands(

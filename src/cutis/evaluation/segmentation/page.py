@@ -95,10 +95,7 @@ def limits(metrics: Mapping[str, Any], context: ReportContext) -> list[str]:
         )
     sources = [entry["source"] for entry in metrics["per_source"]]
     if len(sources) == 1 and sources[0] is not None:
-        made.append(
-            f"All photos come from one collection, {sources[0]}. Its lesions are centred and its "
-            "masks drawn in one way; expect lower figures elsewhere."
-        )
+        made.append(words.one_collection(sources[0]))
     few = [entry["diagnosis"] for entry in metrics["per_diagnosis"] if entry["small"]]
     if few:
         names = ", ".join(_NOT_KNOWN if name is None else display_name(name) for name in few)

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from cutis.data.batches import batch_slices, photo_batches
+from cutis.data.batches import batch_slices, photo_batches, require_photos
 from cutis.lesion import mask_at_size
+from cutis.preprocessing import decode
 from cutis.training.segmentation.run import SegmenterRun
 from cutis.training.segmentation.task import photos_at_once
 
@@ -28,8 +29,9 @@ def mask_probabilities(run: SegmenterRun, pixels: NDArray[np.uint8]) -> NDArray[
 def predict_masks(run: SegmenterRun, photos: Sequence[Path]) -> Iterator[NDArray[np.bool_]]:
     """Masks (height, width), each at its photo's own size, in order.
 
-    Raises PhotoError for a photo that cannot be read.
+    Raises PhotoError for a photo that cannot be read, and before the first where some are gone.
     """
+    require_photos(photos)
     done = 0
     for pixels in photo_batches(photos, run.info.preprocessing, "segmenting"):
         part = photos[done : done + len(pixels)]
@@ -41,5 +43,8 @@ def predict_masks(run: SegmenterRun, photos: Sequence[Path]) -> Iterator[NDArray
 def _upright_size(photo: Path) -> tuple[int, int]:
     """Height and width after EXIF orientation, of a photo that has been decoded before."""
     with Image.open(photo) as image:
-        lying = image.getexif().get(ExifTags.Base.Orientation) in _LYING
-        return (image.width, image.height) if lying else (image.height, image.width)
+        if image.getexif().get(ExifTags.Base.Orientation) not in _LYING:
+            return image.height, image.width
+    # by its version and the format Pillow may have swapped the size already: look what comes out
+    height, width = decode(photo).shape[:2]
+    return height, width

@@ -47,8 +47,8 @@ def focal_tversky(
     arXiv:1810.07842).
 
     As there, alpha weights the lesion pixels that were missed and beta the extra ones, so that the
-    default values prefer a mask that is too large; with gamma above 1 photos that are half right
-    count more than those that are nearly right.
+    default values prefer a mask that is too large. With gamma above 1 the slope grows as the index
+    nears 1, so that photos that are nearly right count more than those that are half right.
     """
     overlap = tversky_index(logits.float(), masks, alpha, beta)
     return (1 - overlap).clamp(min=_LEAST).pow(1 / gamma).mean()

@@ -47,6 +47,7 @@ class Segmentation:
 
     scored = "jaccard"
     shown = "jaccard"
+    drawn: tuple[str, ...] = ("jaccard", "dice")
     quick_average = True  # collections with masks may be small
 
     def __init__(

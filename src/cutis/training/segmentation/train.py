@@ -1,5 +1,6 @@
 """From a segmentation recipe and a catalog with masks to a run folder."""
 
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from cutis.data.catalog import Catalog
 from cutis.data.masks import mask_pixels
 from cutis.data.splits import Split, load_split, part_rows
 from cutis.errors import InputError, RecipeError
+from cutis.lesion import mask_without_specks
 from cutis.metrics.segmentation import PixelCounts, overlap_scores
 from cutis.models.checkpoint import load_backbone, weights_licence
 from cutis.models.segmentation import Segmenter, build_segmenter
@@ -24,15 +26,13 @@ from cutis.recipes.segmentation import SegmentationRecipe
 from cutis.records import Part, Preprocessing, SegmenterInfo
 from cutis.storage import write_file
 from cutis.training.backend import Backend
-from cutis.training.curves import draw_curves
-from cutis.training.loop import History, Trainer
+from cutis.training.fitting import fit
+from cutis.training.loop import History
 from cutis.training.run import (
     CHECKPOINT,
-    HISTORY,
     PLACE,
     RECIPE,
     SEEN,
-    history_csv,
     is_finished,
     licence_of,
     provenance_of,
@@ -77,12 +77,14 @@ def train_segmenter(
     catalog = Catalog.open(data)
     parts = load_split(catalog, split)
     model, start = start_of(recipe, weights)
-    text = recipe_as_run(recipe, catalog, parts, start)
-    if is_finished(out, text):
-        return load_segmenter_run(out)
     rows, left_out = masked_rows(catalog, parts)
     settings = preprocessing_of(recipe)
-    training = _training_data(catalog, rows, settings)
+    masks = _masks(catalog, rows, settings.size)
+    learnt = hashlib.sha256(masks.data).hexdigest()  # the catalog knows the photos' content alone
+    text = recipe_as_run(recipe, catalog, parts, start, masks=learnt)
+    if is_finished(out, text):
+        return load_segmenter_run(out)
+    training = _training_data(catalog, rows, masks, settings)
     write_file(out / RECIPE, text)
     write_file(out / PLACE, f"{data.resolve()}\n")
     write_file(out / SEEN, seen_photos(rows.values()))
@@ -92,20 +94,10 @@ def train_segmenter(
         if left_out:
             log.info("%s", left_out)
             tqdm.write(left_out, file=sys.stderr)
-
-        def after_epoch(history: History) -> None:
-            write_file(out / HISTORY, history_csv(history))
-            log.info("%s", history[-1])
-            if watch is not None:
-                watch(history)
-
         even_gradients(model)
         task = Segmentation(recipe, training, backend)
-        history = Trainer(model, recipe, task, backend, out / CHECKPOINT, after_epoch).fit()
-        # a run that was killed after its last checkpoint has not noted the last epoch yet
-        write_file(out / HISTORY, history_csv(history))
-        draw_curves(pd.DataFrame(history), out / "history.png", ("jaccard", "dice"))
-        threshold, jaccard = best_threshold(model, training, backend)
+        fit(model, recipe, task, backend, out, log, watch)
+        threshold, jaccard = best_threshold(model, training, settings)
         log.info("threshold %.2f: mean Jaccard %.4f on validation", threshold, jaccard)
         info = _describe(recipe, model, threshold, catalog, parts, rows, start)
         write_run(out, model, info)
@@ -121,16 +113,24 @@ def start_of(recipe: SegmentationRecipe, weights: str) -> tuple[Segmenter, str]:
     """
     torch.manual_seed(recipe.seed)
     model = build_segmenter(recipe.model.architecture, filters=recipe.model.filters)
-    if recipe.input.size % model.stride:
+    size, stride = recipe.input.size, model.stride
+    if size % stride or size < 2 * stride:  # one pixel of one photo has no batch statistics
         raise RecipeError(
-            f"'{recipe.model.architecture}' cannot take photos of {recipe.input.size} pixels",
+            f"'{recipe.model.architecture}' cannot be trained on photos of {size} pixels",
             where=f"recipe '{recipe.name}'",
-            expected=f"a multiple of {model.stride}",
-            fix=f"set input.size={max(1, round(recipe.input.size / model.stride)) * model.stride}",
+            expected=f"a multiple of {stride}, at least {2 * stride}",
+            fix=f"set input.size={max(2, round(size / stride)) * stride}",
         )
     for stage in recipe.stage:
         apply_trainable(model, stage)
     if model.encoder is not None:
+        if weights == "none" and recipe.stage[0].trainable == "decoder":
+            raise RecipeError(
+                "the first stage trains the decoder alone, on an encoder of random weights",
+                where=f"recipe '{recipe.name}'",
+                expected="pretrained weights, or a first stage that trains the encoder too",
+                fix="give --weights imagenet or --weights FILE, or set stage.1.trainable=all",
+            )
         load_backbone(model.encoder, weights)
         return model, weights
     if weights not in ("imagenet", "none"):
@@ -173,38 +173,52 @@ def preprocessing_of(recipe: SegmentationRecipe) -> Preprocessing:
 
 @torch.no_grad()
 def best_threshold(
-    model: Segmenter, data: SegmentationData, backend: Backend
+    model: Segmenter, data: SegmentationData, settings: Preprocessing
 ) -> tuple[float, float]:
     """Of THRESHOLDS the one with the best mean Jaccard by photo on validation, and that figure.
 
-    Of several that are equally good the one next to 0.5 is taken.
+    The masks are those that are used later, in float32 and without specks, at the network's size.
+    Of several thresholds that are equally good the one next to 0.5 is taken.
     """
     by_photo: list[NDArray[np.float64]] = []
-    for part, logits in validation_logits(model, data, backend):
+    for part, logits in validation_logits(model, data, Backend("float32", settings)):
         truth = data.masks[data.validation[part]] > 0
         chances = logits.sigmoid().squeeze(1).cpu().numpy()
-        counts = [PixelCounts(*pixel_counts(chances >= cut, truth)) for cut in THRESHOLDS]
-        by_photo.append(np.stack([overlap_scores(count)["jaccard"] for count in counts]))
+        scores = []
+        for cut in THRESHOLDS:
+            found = np.stack([mask_without_specks(photo, cut) for photo in chances])
+            scores.append(overlap_scores(PixelCounts(*pixel_counts(found, truth)))["jaccard"])
+        by_photo.append(np.stack(scores))
     means = np.concatenate(by_photo, axis=1).mean(axis=1)
     best = max(range(len(means)), key=lambda n: (means[n], -abs(THRESHOLDS[n] - 0.5)))
     return THRESHOLDS[best], float(means[best])
 
 
-def _training_data(catalog: Catalog, rows: Rows, settings: Preprocessing) -> SegmentationData:
-    table = pd.concat([rows[Part.TRAIN], rows[Part.VALIDATION]], ignore_index=True)
-    hashes, cache = table["sha256"].tolist(), catalog.folder / ".cache"
-    masks = mask_pixels(
+def _masks(catalog: Catalog, rows: Rows, size: int) -> NDArray[np.uint8]:
+    """Of training and validation in this order, (photos, size, size)."""
+    table = _together(rows)
+    return mask_pixels(
         [catalog.locate(stored) for stored in table["mask"]],
-        hashes,
-        settings.size,
-        cache,
+        table["sha256"].tolist(),
+        size,
+        catalog.folder / ".cache",
         sizes=[(int(height), int(width)) for height, width in table[["height", "width"]].values],
     )
+
+
+def _training_data(
+    catalog: Catalog, rows: Rows, masks: NDArray[np.uint8], settings: Preprocessing
+) -> SegmentationData:
+    table = _together(rows)
     photos = [catalog.locate(stored) for stored in table["path"]]
-    pixels = decoded_pixels(photos, hashes, settings, cache)
+    pixels = decoded_pixels(photos, table["sha256"].tolist(), settings, catalog.folder / ".cache")
     index: NDArray[np.int64] = np.arange(len(table))
     first = len(rows[Part.TRAIN])
     return SegmentationData(pixels, masks, index[:first], index[first:])
+
+
+def _together(rows: Rows) -> pd.DataFrame:
+    return pd.concat([rows[Part.TRAIN], rows[Part.VALIDATION]], ignore_index=True)
 
 
 def _describe(
