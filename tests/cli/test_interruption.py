@@ -57,7 +57,7 @@ def assert_same(run: Path, whole: Path) -> None:
     ("function", "calls", "epochs"),
     [
         ("cutis.training.supply augment_batch", 8, 2),  # in the middle of an epoch
-        ("cutis.training.train history_csv", 4, 3),  # between checkpoint and curves
+        ("cutis.training.fitting history_csv", 4, 3),  # between checkpoint and curves
         ("cutis.training.run save", 1, 4),  # while the weights are written
     ],
 )
@@ -105,9 +105,9 @@ def test_run_stopped_after_an_epoch_ends_like_the_others(
     drawn: Any, cutis: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
 ) -> None:
     out = tmp_path / "run"
-    from cutis.training import train
+    from cutis.training import fitting
 
-    written = train.history_csv
+    written = fitting.history_csv
 
     def stopping(history: Any) -> str:
         if len(history) == epoch:
@@ -115,7 +115,7 @@ def test_run_stopped_after_an_epoch_ends_like_the_others(
         return written(history)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "history_csv", stopping)
+        patch.setattr(fitting, "history_csv", stopping)
         stopped = cutis(*command(drawn.catalog, out))
     assert (stopped.code, "stopped" in stopped.err) == (130, True)
     assert cutis(*command(drawn.catalog, out)).code == 0

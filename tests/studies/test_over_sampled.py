@@ -1,7 +1,6 @@
 """Over-sampling before the split: the derived catalog, what an audit says, and the two ways."""
 
 import json
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -9,23 +8,27 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.torch import save_file
 
 from cutis.cli import run
 from cutis.data.batches import different_photos
 from cutis.data.catalog import Catalog
 from cutis.data.importer import import_sources
-from cutis.data.splits import make_split
+from cutis.data.splits import load_split, make_split, part_rows
 from cutis.errors import InputError, RecipeError
+from cutis.models.backbone import count_parameters
 from cutis.recipes.paper import Way
-from cutis.records import LinkKind
+from cutis.records import LinkKind, Part
+from cutis.storage import sha256_file
 from cutis.studies import reproduce as study
 from cutis.studies.comparison.copies import copies_in_training, together
-from cutis.studies.comparison.record import Copied, Entry
+from cutis.studies.comparison.record import Comparison, Copied, Entry
 from cutis.studies.comparison.scenes import open_entries
 from cutis.studies.over_sampled import over_sample
 from cutis.studies.reproduce import carry_out
 from cutis.studies.reproduce_plan import Plan, plan_reproduction
-from cutis.training.run import load_run
+from cutis.training.run import catalog_of, load_run
+from cutis.training.segmentation import load_segmenter_run
 from cutis.training.train import train
 
 NUMBER = 45  # between the melanomas and the nevi of the drawn catalog
@@ -82,10 +85,10 @@ def copied_recipe(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def segmenter(catalog: Catalog, tmp_path: Path) -> Path:
-    """A segmenter that knows two thirds of the photos."""
+    """A segmenter that knows most photos, but not all of a group."""
     file = tmp_path / "segmenter.toml"
     file.write_text(SEGMENTER)
-    make_split(catalog)
+    make_split(catalog, unsafe_by_image=True)
     return train(file, catalog.folder, tmp_path / "segmenter", weights="none").folder
 
 
@@ -258,7 +261,15 @@ def test_both_ways_to_one_page(
     assert published["melanoma"]["copied"] > 0
     assert {one["copied"] for one in clean.values()} == {0}
     copied, judged = (sum(one[key] for one in published.values()) for key in ("copied", "judged"))
-    assert f"{copied} of {judged} judged photos stand in training" in record["conclusions"][-1]
+    assert f"{copied} of {judged} judged photos stand in training" in record["conclusions"][1]
+    known = record["known_to_segmenter"]
+    assert known["leak-free"] == _of_known_groups(catalog, segmenter, "leak-free-copied") > 0
+    held = sum(one["judged"] for one in clean.values())
+    said = f"Of the {held} photos judged leak-free, the segmenter was trained or chosen on "
+    assert record["conclusions"][-1].startswith(f"{said}{known['leak-free']} or on others")
+    assert known["published"] > 0
+    assert "photos judged as published, the segmenter" in record["conclusions"][-2]
+    assert record["segmenter_sha256"] == sha256_file(segmenter / "model.safetensors")
     assert "Judged photos that stand in training as the very same file" in printed
     assert f"{copied} of {judged}" in printed
     page = (out / "comparison" / "page.html").read_text()
@@ -267,13 +278,52 @@ def test_both_ways_to_one_page(
     assert "Accuracy on the others" in page
     assert all((one.folder / "segmenter" / "model.safetensors").is_file() for one in runs.values())
     assert "copied, as published, lesion = mask by unet: " in page
-    assert re.search(r"chosen on [1-9]\d% of the photos judged leak-free", page)
+    assert f"{said}{known['leak-free']} or" in page
+    _costs_with_the_segmenter(out, runs[Way.LEAK_FREE].folder)
+    _judged_although_unsafe(runs[Way.PUBLISHED].folder, tmp_path / "report", capsys)
     moved = catalog.folder.rename(tmp_path / "moved")
     (opened,) = open_entries([Entry("x", runs[Way.LEAK_FREE].folder, "x", data=moved)], None)
     assert opened.scene.catalog.folder == moved
     (cached,) = (out / "over-sampled" / ".cache").glob("pixels-*.npy")
     photos = len(catalog.usable())
     assert cached.stat().st_size < (photos + 1) * 32 * 32 * 3 < 0.8 * 140 * 32 * 32 * 3
+
+
+def _of_known_groups(catalog: Catalog, segmenter: Path, split: str) -> int:
+    """Test photos whose group the segmenter has seen, counted one by one."""
+    seen = set((segmenter / "trained-on.txt").read_text().split())
+    rows = load_split(catalog, split).table.merge(catalog.photos, on="image_id")
+    groups = set(rows.loc[rows["sha256"].isin(seen), "group"])
+    usable = set(catalog.usable()["image_id"])
+    tested = rows[(rows["part"] == "test") & rows["image_id"].isin(usable)]
+    by_photo, by_group = tested["sha256"].isin(seen).sum(), tested["group"].isin(groups).sum()
+    assert by_group > by_photo
+    return int(by_group)
+
+
+def _costs_with_the_segmenter(out: Path, folder: Path) -> None:
+    comparison = Comparison.model_validate_json((out / "comparison/comparison.json").read_bytes())
+    cost = comparison.entries[-1].cost
+    files = [folder / "model.safetensors", folder / "segmenter" / "model.safetensors"]
+    assert cost.megabytes == pytest.approx(sum(file.stat().st_size for file in files) / 1e6)
+    models = load_run(folder).model(), load_segmenter_run(folder / "segmenter").model()
+    assert cost.parameters == sum(map(count_parameters, models))
+
+
+def _judged_although_unsafe(folder: Path, report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The test part holds copies of training photos, and the report says how many."""
+    assert run(["evaluate", str(folder), "--out", str(report)]) == 0
+    metrics = json.loads((report / "metrics.json").read_text())
+    assert metrics["unsafe"]
+    seen = set((folder / "trained-on.txt").read_text().split())
+    copies = Catalog.open(catalog_of(folder))
+    tested = part_rows(copies, load_split(copies, "published-copied"), Part.TEST)
+    assert metrics["seen_by_model"] == tested["sha256"].isin(seen).sum() > 0
+    page = (report / "report.html").read_text()
+    assert "Judged although the model was trained or chosen on them" in page
+    said = capsys.readouterr().out
+    assert f"the model knows {metrics['seen_by_model']} of these photos" in said
+    assert f"the run's segmenter knows {metrics['known_to_segmenter']} of these photos" in said
 
 
 def test_a_stopped_reproduction_goes_on(
@@ -334,6 +384,24 @@ def test_what_does_not_fit_is_refused_before_any_copy(
     with pytest.raises(RecipeError, match=message):
         planned(*more)
     assert not (tmp_path / "rep").exists()
+
+
+def test_another_segmenter_in_the_same_place(
+    planned: Callable[..., Plan], segmenter: Path, tmp_path: Path
+) -> None:
+    planned("input.lesion=mask", segmenter=segmenter)
+    other = tmp_path / "other"
+    shutil.copytree(segmenter, other)
+    planned("input.lesion=mask", segmenter=other)
+    weights = load_segmenter_run(other).model().state_dict()
+    save_file({name: value + 1 for name, value in weights.items()}, other / "model.safetensors")
+    record = tmp_path / "rep" / "reproduction.json"
+    before = record.read_bytes()
+    with pytest.raises(InputError, match="a reproduction with another segmenter"):
+        planned("input.lesion=mask", segmenter=other)
+    with pytest.raises(InputError, match="a reproduction with another segmenter"):
+        planned()
+    assert record.read_bytes() == before
 
 
 def test_a_segmenter_that_is_none(planned: Callable[..., Plan], tmp_path: Path) -> None:

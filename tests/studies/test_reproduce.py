@@ -14,7 +14,7 @@ from cutis.errors import InputError, RecipeError
 from cutis.recipes.paper import Way
 from cutis.records import Part
 from cutis.studies import reproduce as study
-from cutis.studies.comparison.record import Comparison, Spread
+from cutis.studies.comparison.record import Comparison, Copied, Spread
 from cutis.studies.reproduce import carry_out, notes_of
 from cutis.studies.reproduce_plan import Plan, plan_reproduction, system_names
 from cutis.studies.reproduction import FIGURE_NAMES, Row, conclusions_of
@@ -171,12 +171,12 @@ def test_photos_without_siblings_cannot_show_the_leak(
     )
 
 
-def row(as_published: float, leak_free: float | None) -> Row:
+def row(as_published: float, leak_free: float | None, figure: str = "accuracy") -> Row:
     spreads = [
         None if mean is None else Spread(mean=mean, deviation=None, low=mean, high=mean, entries=1)
         for mean in (as_published, leak_free)
     ]
-    return Row(recipe="x", figure="accuracy", published=None,
+    return Row(recipe="x", figure=figure, published=None,
                as_published=spreads[0], leak_free=spreads[1])  # fmt: skip
 
 
@@ -188,6 +188,20 @@ def test_conclusions() -> None:
     assert "(+0.0 points)" in conclusions_of((row(0.84, 0.8399),), leaky, "test")[0]
     assert conclusions_of((row(0.8, None),), leaky, "test") == ()
     assert "chose the epoch" in conclusions_of((row(0.8, 0.7),), leaky, "validation")[-1]
+
+
+def test_with_copies_the_conclusion_is_on_balanced_accuracy() -> None:
+    both = (row(0.9, 0.8), row(0.92, 0.7, "balanced_accuracy"))
+    copies = {
+        Way.PUBLISHED: {"melanoma": Copied(judged=10, copied=8)},
+        Way.LEAK_FREE: {"melanoma": Copied(judged=7, copied=0)},
+    }
+    leaky = {Way.PUBLISHED: 0.9, Way.LEAK_FREE: 0.0}
+    first, last = conclusions_of(both, leaky, "test", copies)
+    assert first.startswith("x: balanced accuracy is 0.920 as published and 0.700 leak-free (-22")
+    assert "8 of 10 judged photos stand in training" in last
+    assert "balanced accuracy (macro recall) alone" in last
+    assert "macro F1" not in last
 
 
 def test_notes_say_everything_once(planned: Callable[..., Plan]) -> None:

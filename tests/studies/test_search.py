@@ -16,7 +16,7 @@ from cutis.data.importer import import_sources
 from cutis.data.splits import load_split, make_split, part_rows, test_uses
 from cutis.errors import InputError, MissingDependencyError, RecipeError
 from cutis.models.small_cnn import SmallCnn
-from cutis.recipes import load_recipe
+from cutis.recipes import Recipe, load_recipe
 from cutis.records import Part
 from cutis.studies import search_trials
 from cutis.studies.search import search
@@ -102,6 +102,38 @@ def test_every_trial_gets_the_segmenter(
         searched(recipe, catalog, tmp_path / "out", overrides=masked, segmenter=tmp_path / "masks")
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        '"input.lesion" = { choices = ["none", "mask"] }',
+        '"input" = { choices = [{ size = 32 }, { size = 32, lesion = "mask" }] }',
+    ],
+)
+def test_a_trial_on_whole_photos_goes_without_the_segmenter(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str
+) -> None:
+    recipe, masks = written(tmp_path, space), tmp_path / "masks"
+    with pytest.raises(RecipeError, match="'mask' needs masks, and no segmenter is given"):
+        searched(recipe, catalog, tmp_path / "out")
+    given = {}
+
+    def note(plan: Recipe, *places: object, segmenter: Path | None, **options: object) -> None:
+        given[plan.input.lesion] = segmenter
+        raise RecipeError("that will do")
+
+    def loaded(folder: Path) -> str:
+        assert folder == masks
+        return "opened"
+
+    monkeypatch.setattr("cutis.training.segmentation.load_segmenter_run", loaded)
+    monkeypatch.setattr("cutis.studies.search.weights_sha256", lambda segmenter: "5e6")
+    monkeypatch.setattr("cutis.studies.search._BARREN", 9)
+    monkeypatch.setattr(search_trials, "train", note)
+    with pytest.raises(InputError, match="that will do"):
+        searched(recipe, catalog, tmp_path / "out", segmenter=masks)
+    assert given == {"none": None, "mask": masks}
+
+
 def without_times(result: SearchResult) -> list[dict[str, Any]]:
     return [trial.model_dump(exclude={"seconds"}) for trial in result.trials]
 
@@ -143,7 +175,7 @@ def whole(out: Path) -> SearchResult:
 @pytest.fixture(autouse=True)
 def undrawn(whole: SearchResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the whole search draws curves and a page; they take longer than its trainings."""
-    monkeypatch.setattr("cutis.training.train.draw_curves", lambda *_: None)
+    monkeypatch.setattr("cutis.training.fitting.draw_curves", lambda *_: None)
     monkeypatch.setattr("cutis.studies.search.write_page", lambda *_: None)
 
 

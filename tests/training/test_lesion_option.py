@@ -169,6 +169,8 @@ def test_photos_taken_whole_are_counted_by_part_and_reason(folder: Path, run: Ru
     )
     log = (run.folder / "log.txt").read_text()
     assert f"lesion = crop by unet: {sum(use.parts['train'].whole.values())} of 18 train" in log
+    assert str(use).count("1 known to the segmenter") == 1
+    assert str(use).endswith("0 known to the segmenter")
 
 
 def test_a_copied_photo_is_counted_as_often_as_it_stands_there(folder: Path) -> None:
@@ -273,6 +275,28 @@ def test_the_run_of_another_segmenter_is_refused(folder: Path, run: Run) -> None
     write_segmenter(folder / "third", weight=2.0)
     with pytest.raises(InputError, match="of another segmenter"):
         trained(folder, run.folder, "input.lesion=crop", segmenter="third")
+
+
+def test_a_run_goes_on_with_its_copy_where_the_segmenter_has_gone(
+    folder: Path, tmp_path: Path
+) -> None:
+    given = write_segmenter(tmp_path / "given", weight=5.0)
+
+    def again() -> Run:
+        return trained(folder, tmp_path / "run", "input.lesion=crop", segmenter=str(given))
+
+    run = again()
+    weights = (run.folder / WEIGHTS).read_bytes()
+    given.rename(tmp_path / "moved")
+    again()  # has ended
+    for name in ("model.json", WEIGHTS):
+        (run.folder / name).unlink()
+    again()  # is trained anew, with the copy
+    assert (run.folder / WEIGHTS).read_bytes() == weights
+    held = {path.name for path in (run.folder / "segmenter").iterdir()}
+    assert held == {"model.json", "model.safetensors", "recipe.toml", "trained-on.txt"}
+    with pytest.raises(InputError, match="there is no such run"):
+        trained(folder, tmp_path / "new", "input.lesion=crop", segmenter=str(given))
 
 
 def test_a_run_without_its_own_segmenter_does_not_answer(run: Run, tmp_path: Path) -> None:

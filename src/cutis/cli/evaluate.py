@@ -91,14 +91,20 @@ def evaluate(
     made = judged.info.provenance if judged.info else None
     view = judged.info.view if judged.info else None
     scene = open_scene(data or catalog_of_model(judged.run), split, part, made, view)
-    truth, left_out = scene.judged(part, judged.run)
+    photos = scene.judged(part, judged.run)
+    truth = photos.rows
     if judged.predict is None:
         predictions = read_predictions(source)
         # a table that does not hold is refused before it costs a use of the test part
         prepare_table(predictions, truth, EvaluationContext())
     else:
         predictions = judged.predict(truth, scene.catalog)
-    context = replace(_context(scene, source, part, judged), left_out=left_out)
+    context = replace(
+        _context(scene, source, part, judged),
+        left_out=photos.left_out,
+        seen_by_model=photos.seen_by_model,
+        known_to_segmenter=photos.known_to_segmenter,
+    )
     return evaluate_predictions(predictions, truth, out, context=context)
 
 
@@ -162,6 +168,8 @@ def _context(scene: Scene, source: Path, part: str, judged: _Judged) -> "Evaluat
         trained = counts(scene.rows(Part.TRAIN))
         if part != Part.VALIDATION and judged.predict is not None:
             truth = scene.rows(Part.VALIDATION)
+            if judged.run is not None and not scene.own:
+                truth = scene.unknown(truth, judged.run)
             if not truth.empty:
                 table = judged.predict(truth, scene.catalog)
                 validation = table.assign(truth=truth["diagnosis"].to_numpy())
@@ -187,6 +195,9 @@ def show(report: "Report | SegmentationReport") -> int:
         [[name, _figure(value), f"{_figure(low)} to {_figure(high)}"]
          for name, value, low, high in report.summary()],
     )  # fmt: skip
+    for name, known in (("model", "seen_by_model"), ("run's segmenter", "known_to_segmenter")):
+        if report.metrics[known]:
+            print(f"the {name} knows {report.metrics[known]} of these photos: see the report")
     print(report.folder / "report.html")
     return 0
 

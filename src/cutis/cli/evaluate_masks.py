@@ -47,8 +47,8 @@ def evaluate_segmenter(
 
     place = data or catalog_of_model(judged.run)
     scene = open_scene(place, split, part, judged.info.provenance, None)
-    all_rows, left_out = scene.judged(part, judged.run)
-    rows = all_rows[all_rows["mask"].notna()].reset_index(drop=True)
+    photos = scene.judged(part, judged.run)
+    rows = photos.rows[photos.rows["mask"].notna()].reset_index(drop=True)
     if rows.empty:
         raise InputError(
             f"no photo of the part '{part}' has a lesion mask",
@@ -57,8 +57,13 @@ def evaluate_segmenter(
             fix="import the collection together with its masks",
         )
     scored = score_pairs(rows, _pairs(judged, rows, scene))
-    context = replace(_context(judged, scene, source, part), left_out=left_out)
-    return write_report(scored, out, context=context, without_mask=len(all_rows) - len(rows))
+    context = replace(
+        _context(judged, scene, source, part),
+        left_out=photos.left_out,
+        seen_by_model=photos.seen_by_model,
+        known_to_segmenter=photos.known_to_segmenter,
+    )
+    return write_report(scored, out, context=context, without_mask=len(photos.rows) - len(rows))
 
 
 def _pairs(judged: JudgedSegmenter, rows: "pd.DataFrame", scene: Scene) -> "Iterator[Pair]":

@@ -17,6 +17,16 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
+class Judged:
+    """The rows that are judged, and what the run knows of the part that they are from."""
+
+    rows: "pd.DataFrame"
+    left_out: int = 0  # photos of another catalog that the run knows, with their groups
+    seen_by_model: int = 0  # photos of an unsafe split that the model was trained or chosen on
+    known_to_segmenter: int = 0  # photos whose group the run's own segmenter knows
+
+
+@dataclass(frozen=True)
 class Scene:
     """A catalog, and the split whose part is judged."""
 
@@ -36,12 +46,14 @@ class Scene:
             return rows.assign(group=groups[rows["image_id"]].to_numpy())
         return part_rows(self.catalog, self.split, Part(part), view=self.view)
 
-    def judged(self, part: str, run: Path | None) -> "tuple[pd.DataFrame, int]":
-        """The rows of the part that is judged, and how many photos were left out for the run.
+    def judged(self, part: str, run: Path | None) -> Judged:
+        """The rows of the part that is judged, and how many of its photos the run knows.
 
-        Of another catalog than the run's own, photos that it was trained or chosen on are left
-        out, and so are all of their groups. Raises InputError where nothing is left to judge, and
-        for photos of the run's own catalog that it has seen.
+        Of another catalog than the run's own, photos that it or its segmenter was trained or
+        chosen on are left out, and so are all of their groups. Of its own catalog, what a split
+        by image lets the model know and what the segmenter knows is judged and counted. Raises
+        InputError where nothing is left to judge, and for photos of its own catalog's test part
+        that the model has seen although the split is safe.
         """
         rows = self.rows(part)
         if rows.empty:
@@ -50,24 +62,40 @@ class Scene:
                 where=self.catalog.folder,
                 fix="choose another --part or --split",
             )
-        if run is None or part not in (Part.TEST, ALL):
-            return rows, 0
-        if self.own:
-            _refuse(run, rows, _seen(run, rows))
-            return rows, 0
-        left = rows[~rows["image_id"].isin(self._known_to(run))].reset_index(drop=True)
-        if left.empty:
-            _refuse(run, rows, rows["image_id"].notna())
-        return left, len(rows) - len(left)
+        if run is None:
+            return Judged(rows)
+        if not self.own:
+            left = self.unknown(rows, run)
+            if left.empty:
+                _refuse(run, rows, rows["image_id"].notna())
+            return Judged(left, left_out=len(rows) - len(left))
+        return Judged(
+            rows,
+            seen_by_model=self._seen_by_model(rows, run) if part == Part.TEST else 0,
+            known_to_segmenter=self._known_to_segmenter(rows, run),
+        )
 
-    def _known_to(self, run: Path) -> "pd.Index":
-        """Photos of every group of which the run has seen one."""
-        from cutis.data.partition import group_names
+    def unknown(self, rows: "pd.DataFrame", run: Path) -> "pd.DataFrame":
+        """The rows without groups of which the run, or its segmenter, has seen a photo."""
+        from cutis.training.lesion_masks import SEGMENTER
+        from cutis.training.run import in_seen_groups, trained_on
 
-        photos = self.catalog.photos
-        groups = group_names(list(photos["image_id"]), self.catalog.links)
-        seen = groups[photos.loc[_seen(run, photos), "image_id"]].unique()
-        return groups.index[groups.isin(seen)]
+        seen = in_seen_groups(rows, self.catalog, trained_on(run) | trained_on(run / SEGMENTER))
+        return rows[~seen].reset_index(drop=True)
+
+    def _seen_by_model(self, rows: "pd.DataFrame", run: Path) -> int:
+        from cutis.training.run import seen_rows, trained_on
+
+        seen = seen_rows(rows, trained_on(run))
+        if self.split is None or not self.split.info.unsafe:
+            _refuse(run, rows, seen)
+        return int(seen.sum())
+
+    def _known_to_segmenter(self, rows: "pd.DataFrame", run: Path) -> int:
+        from cutis.training.lesion_masks import SEGMENTER
+        from cutis.training.run import in_seen_groups, trained_on
+
+        return int(in_seen_groups(rows, self.catalog, trained_on(run / SEGMENTER)).sum())
 
     def count_test_use(self, part: str, source: Path) -> int | None:
         """Counts this evaluation where it is of the test part; how many there were with it."""
@@ -132,13 +160,6 @@ def counts(rows: "pd.DataFrame") -> dict[str, dict[str, int]]:
         str(source): {str(d): int(n) for d, n in found["diagnosis"].value_counts().items()}
         for source, found in rows.groupby("source")
     }
-
-
-def _seen(run: Path, rows: "pd.DataFrame") -> "pd.Series":
-    from cutis.training.run import trained_on
-
-    hashes = trained_on(run)
-    return rows["sha256"].isin(hashes) | rows["pixels_sha256"].isin(hashes)
 
 
 def _refuse(run: Path, rows: "pd.DataFrame", known: "pd.Series") -> None:

@@ -14,8 +14,10 @@ class ReportContext:
     """What is judged on which photos; whatever is None the report calls not known.
 
     `counts` are the training photos by source, then by diagnosis. `left_out` counts photos that
-    were not judged since the model has seen them or others of their groups. `locate` turns a
-    stored path into a file.
+    were not judged since the model has seen them or others of their groups. Of those judged,
+    `seen_by_model` counts photos that the model was trained or chosen on, as a split by image
+    allows, and `known_to_segmenter` those whose group the segmenter inside a classifier's run
+    knows. `locate` turns a stored path into a file.
     """
 
     model: ModelInfo | SegmenterInfo | None = None
@@ -23,6 +25,8 @@ class ReportContext:
     part: str | None = None
     test_uses: int | None = None
     left_out: int = 0
+    seen_by_model: int = 0
+    known_to_segmenter: int = 0
     unsafe: bool = False
     history: pd.DataFrame | None = None
     recipe_text: str | None = None

@@ -145,6 +145,8 @@ def _measure(
         "part": None if context.part is None else str(context.part),
         "test_uses": context.test_uses,
         "left_out": context.left_out,
+        "seen_by_model": context.seen_by_model,
+        "known_to_segmenter": context.known_to_segmenter,
         "model": None if model is None else model.model_dump(mode="json"),
         "training_counts": context.counts,
         **assembly.overall(table, resampling),

@@ -35,8 +35,12 @@ def setting(
         ("Evaluations of this part so far", uses),
         *photo_facts,
     ]
-    if context.left_out:
-        facts.append(("Left out, for the model has seen them or siblings", context.left_out))
+    overlaps = {
+        "Left out, for the model has seen them or siblings": context.left_out,
+        "Judged although the model was trained or chosen on them": context.seen_by_model,
+        "Judged although their masks' segmenter knows them or siblings": context.known_to_segmenter,
+    }
+    facts += [(name, photos) for name, photos in overlaps.items() if photos]
     model = context.model
     counts: Mapping[str, Mapping[str, int]] = context.counts or {}
     if model is not None:

@@ -12,14 +12,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cutis.data.splits import part_rows
 from cutis.recipes.paper import Way
 from cutis.storage import write_file
 from cutis.studies.comparison import Entry, Published, compare
 from cutis.studies.reproduce_plan import MARKER, Plan
 from cutis.studies.reproduction import Reproduction, Row, conclusions_of, rows_of
 from cutis.training.lesion_masks import LESION, LesionUse
-from cutis.training.run import trained_on
 from cutis.training.train import train
 
 PAGE = Path("comparison", "page.html")
@@ -36,6 +34,9 @@ def carry_out(plan: Plan) -> Reproduction:
         update={
             "siblings": {way: dealt.siblings for way, dealt in plan.dealt.items()},
             "copies": {way: dealt.copies for way, dealt in plan.dealt.items()},
+            "known_to_segmenter": {
+                way: dealt.known_to_segmenter for way, dealt in plan.dealt.items()
+            },
         }
     )
     _write(plan.out, record)
@@ -71,6 +72,9 @@ def carry_out(plan: Plan) -> Reproduction:
         rows += rows_of(name, published, comparison, *(arms.get((name, way)) for way in Way))
     judged_on = plan.recipes[0].paper.judged_on
     conclusions = conclusions_of(rows, record.siblings, judged_on, record.copies)
+    conclusions += tuple(
+        dealt.segmenter_words for dealt in plan.dealt.values() if dealt.known_to_segmenter
+    )
     record = record.model_copy(update={"rows": rows, "conclusions": conclusions})
     _write(plan.out, record)
     return record
@@ -89,7 +93,7 @@ def notes_of(plan: Plan) -> dict[str, list[str]]:
         f"Start weights: {named}.",
     ]
     if plan.segmenter is not None:
-        here += _notes_on_masks(plan, plan.segmenter)
+        here += _notes_on_masks(plan)
     if settings:
         here.append("Changed against the recipes: " + ", ".join(settings) + ".")
     seeds = len({training.seed for training in plan.trainings})
@@ -107,22 +111,13 @@ def notes_of(plan: Plan) -> dict[str, list[str]]:
     return {heading: list(dict.fromkeys(texts)) for heading, texts in notes.items() if texts}
 
 
-def _notes_on_masks(plan: Plan, segmenter: Path) -> list[str]:
+def _notes_on_masks(plan: Plan) -> list[str]:
     """How often a mask was not used, and how many judged photos the segmenter knew."""
-    known = trained_on(segmenter)
     notes = []
     for training in plan.trainings:
         use = LesionUse.model_validate_json((plan.out / training.folder / LESION).read_bytes())
         notes.append(f"{training.arm}, {use}.")
-    for dealt in plan.dealt.values():
-        view = plan.recipes[0].recipe.view
-        judged = part_rows(dealt.catalog, dealt.split, dealt.judged, view=view)
-        seen = judged["sha256"].isin(known) | judged["pixels_sha256"].isin(known)
-        notes.append(
-            f"The segmenter was trained or chosen on {seen.mean():.0%} of the photos judged "
-            f"{dealt.way.words}: its masks of these are better than those of new photos."
-        )
-    return notes
+    return [*notes, *(dealt.segmenter_words for dealt in plan.dealt.values())]
 
 
 def _write(out: Path, record: Reproduction) -> None:

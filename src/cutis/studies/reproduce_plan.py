@@ -16,7 +16,8 @@ from cutis.studies.comparison.copies import copied_words, copies_in_training, to
 from cutis.studies.comparison.record import Copied
 from cutis.studies.over_sampled import FOLDER, over_sample
 from cutis.studies.reproduction import Reproduction
-from cutis.training.lesion_masks import open_segmenter
+from cutis.training.lesion_masks import open_segmenter, weights_sha256
+from cutis.training.run import in_seen_groups, trained_on
 from cutis.training.train import diagnoses_of, refuse_missing, start_of
 
 MARKER = "reproduction.json"
@@ -78,6 +79,7 @@ class Dealt:
     photos: dict[Part, int]
     siblings: float  # share of the judged photos with another photo of their group in training
     copies: dict[str, Copied]  # judged photos by diagnosis, those that stand in training as well
+    known_to_segmenter: int  # judged photos of groups that the segmenter has seen
 
     def __str__(self) -> str:
         how = "by image, UNSAFE" if self.split.info.unsafe else "whole groups"
@@ -89,6 +91,16 @@ class Dealt:
             f"judged on {self.judged}, {self.siblings:.0%} of which have another photo of their "
             f"lesion or a copy in training{same}."
         )
+
+    @property
+    def segmenter_words(self) -> str:
+        """How many of the judged photos the segmenter knew."""
+        seen = (
+            f"Of the {self.photos[self.judged]:,} photos judged {self.way.words}, the segmenter "
+            f"was trained or chosen on {self.known_to_segmenter:,} or on others of their groups"
+        )
+        better = ": its masks of these are better than those of new photos"
+        return f"{seen}{better if self.known_to_segmenter else ''}."
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,8 @@ def plan_reproduction(
         overrides: settings of every recipe, as in `train`.
 
     Raises InputError or RecipeError for an unknown name, a recipe without a paper or that does not
-    fit the catalog, seeds that repeat, and an `out` that holds something else.
+    fit the catalog, seeds that repeat, and an `out` that holds something else or was begun with
+    another segmenter.
     """
     recipes = _followed(name, overrides)
     chosen = _seeds(seeds, recipes[0].recipe.seed)
@@ -157,11 +170,14 @@ def plan_reproduction(
     refuse_other_content(out, MARKER)
     _refuse_other_name(out / MARKER, name)
     catalog = Catalog.open(data)
+    masker = None
     for followed in recipes:
-        open_segmenter(followed.recipe.input.lesion, segmenter)
+        masker = open_segmenter(followed.recipe.input.lesion, segmenter)
         rows = catalog.usable(followed.recipe.view)
         diagnoses = diagnoses_of(followed.recipe, rows)
         refuse_missing(followed.recipe, catalog, diagnoses, {"usable": rows})
+    masked_by = None if masker is None else weights_sha256(masker)
+    _refuse_other_segmenter(out / MARKER, masked_by)
     ways = [only] if only is not None else list(Way)
     begun = Reproduction(
         cutis_version=__version__,
@@ -169,11 +185,13 @@ def plan_reproduction(
         recipes=tuple(followed.recipe.name for followed in recipes),
         catalog_sha256=catalog.sha256,
         weights=weights,
+        segmenter_sha256=masked_by,
         settings=tuple(overrides),
         seeds=tuple(sorted(chosen)),
         siblings={},
     )
-    dealt = _dealt_ways(catalog, recipes, ways, out, begun)
+    seen = set() if masker is None else trained_on(masker.folder)
+    dealt = _dealt_ways(catalog, recipes, ways, out, begun, seen)
     trainings = tuple(
         Training(followed, way, seed) for followed in recipes for way in ways for seed in chosen
     )
@@ -186,8 +204,12 @@ def _dealt_ways(
     ways: Sequence[Way],
     out: Path,
     begun: Reproduction,
+    seen: set[str],
 ) -> dict[Way, Dealt]:
-    """The splits, each with a look whether all recipes can start on it."""
+    """The splits, each with a look whether all recipes can start on it.
+
+    `seen`: the photos of the segmenter, see `trained_on`.
+    """
     dealt = {}
     copied = recipes[0].paper.over_sampled is not None
     # what does not fit is then refused before the copies are written
@@ -198,7 +220,7 @@ def _dealt_ways(
         split = _split(photos, recipes[0].paper, way)
         for followed in recipes:
             start_of(followed.recipe, photos, split, begun.weights)
-        dealt[way] = _dealt(photos, recipes[0], split, way)
+        dealt[way] = _dealt(photos, recipes[0], split, way, seen)
     return {way: dealt[way] for way in ways}
 
 
@@ -212,6 +234,22 @@ def _refuse_other_name(marker: Path, name: str) -> None:
                 expected=f"a new folder, or one that holds '{name}'",
                 fix="choose another --out",
             )
+
+
+def _refuse_other_segmenter(marker: Path, masked_by: str | None) -> None:
+    if not marker.is_file():
+        return
+    known = Reproduction.model_validate_json(marker.read_bytes())
+    noted = "segmenter_sha256" in known.model_fields_set  # not by an earlier Cutis
+    if noted and known.segmenter_sha256 != masked_by:
+        raise InputError(
+            "the folder holds a reproduction with another segmenter",
+            where=marker.parent,
+            expected="no segmenter, for whole photos"
+            if known.segmenter_sha256 is None
+            else f"the segmenter whose weights have the SHA-256 {known.segmenter_sha256}",
+            fix="choose another --out",
+        )
 
 
 def _followed(name: str, overrides: Sequence[str]) -> tuple[Followed, ...]:
@@ -318,7 +356,7 @@ def _refuse_other_split(
         )
 
 
-def _dealt(catalog: Catalog, followed: Followed, split: Split, way: Way) -> Dealt:
+def _dealt(catalog: Catalog, followed: Followed, split: Split, way: Way, seen: set[str]) -> Dealt:
     view, judged = followed.recipe.view, Training(followed, way, seed=0).part
     rows = {part: part_rows(catalog, split, part, view=view) for part in Part}
     siblings = rows[judged]["group"].isin(rows[Part.TRAIN]["group"])
@@ -330,4 +368,5 @@ def _dealt(catalog: Catalog, followed: Followed, split: Split, way: Way) -> Deal
         photos={part: len(held) for part, held in rows.items()},
         siblings=float(siblings.mean()),
         copies=copies_in_training(rows[judged], rows[Part.TRAIN]),
+        known_to_segmenter=int(in_seen_groups(rows[judged], catalog, seen).sum()),
     )

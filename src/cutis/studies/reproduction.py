@@ -41,10 +41,12 @@ class Reproduction(Record):
     recipes: tuple[str, ...]
     catalog_sha256: str
     weights: str
+    segmenter_sha256: str | None = None  # of its weights; null: whole photos
     settings: tuple[str, ...]
     seeds: tuple[int, ...]
     siblings: dict[Way, float]  # share of the judged photos with another of their group in training
     copies: dict[Way, dict[str, Copied]] = Field(default_factory=dict)  # by diagnosis
+    known_to_segmenter: dict[Way, int] = Field(default_factory=dict)  # judged photos, by groups
     rows: tuple[Row, ...] = ()
     conclusions: tuple[str, ...] = ()
 
@@ -76,18 +78,21 @@ def conclusions_of(
 ) -> tuple[str, ...]:
     """A sentence a recipe on the accuracy of both ways, and one on what the difference is.
 
-    None where one way was not run. `siblings` and `copies`: see `Reproduction`; `judged_on`: the
-    paper's part.
+    With copies the judged parts differ in how frequent the diagnoses are, so the sentence is on
+    balanced accuracy. None where one way was not run. `siblings` and `copies`: see
+    `Reproduction`; `judged_on`: the paper's part.
     """
+    copied = together(copies.get(Way.PUBLISHED, {})).copied
+    figure = "balanced_accuracy" if copied else "accuracy"
     sentences = []
     for row in rows:
         means = [None if arm is None else arm.mean for arm in (row.as_published, row.leak_free)]
-        if row.figure != "accuracy" or means[0] is None or means[1] is None:
+        if row.figure != figure or means[0] is None or means[1] is None:
             continue
         points = round(100 * (means[1] - means[0]), 1) + 0.0  # no minus zero
         sentences.append(
-            f"{row.recipe}: accuracy is {means[0]:.3f} as published and {means[1]:.3f} leak-free "
-            f"({points:+.1f} points)."
+            f"{row.recipe}: {FIGURE_NAMES[figure]} is {means[0]:.3f} as published and "
+            f"{means[1]:.3f} leak-free ({points:+.1f} points)."
         )
     if not sentences:
         return ()
@@ -108,12 +113,12 @@ def conclusions_of(
             " As published, the judged part also chose the epoch, which flatters it; leak-free has "
             "a test part that nothing was chosen on."
         )
-    if together(copies.get(Way.PUBLISHED, {})).copied:
+    if copied:
         published, clean = (copied_words(together(copies[way])) for way in Way)
         reason += (
             f" {published} judged photos stand in training as the very same file; leak-free "
-            f"{clean}. The two judged parts also differ in how frequent their diagnoses are, so "
-            "balanced accuracy and macro recall compare better than accuracy."
+            f"{clean}. The two judged parts also differ in how frequent their diagnoses are: of "
+            "the figures, balanced accuracy (macro recall) alone does not depend on that."
         )
     return (*sentences, reason)
 

@@ -54,7 +54,8 @@ def search(
     only the best trial keeps its weights.
 
     Args:
-        segmenter: the segmentation run that draws the masks of `input.lesion`.
+        segmenter: the segmentation run that draws the masks of `input.lesion`, where the recipe
+            or the space has them; trials on whole photos go without.
         seed: of the draws. With random draws the trials are the same however often the search was
             interrupted.
         timeout: minutes after which no trial begins.
@@ -69,7 +70,7 @@ def search(
     catalog = Catalog.open(data)
     parts = load_split(catalog, split)
     start_of(plan, catalog, parts, weights)  # what fits nowhere is refused before any trial
-    masker = open_segmenter(plan.input.lesion, segmenter)
+    masker = open_segmenter(_masked(plan, space), segmenter)
     refuse_other_content(out, DATABASE)
     out.mkdir(parents=True, exist_ok=True)
     masked_by = None if masker is None else weights_sha256(masker)
@@ -112,6 +113,17 @@ def _space(
         )
     given = {"trials": trials, "sampler": sampler}
     return plan.search.model_copy(update={k: v for k, v in given.items() if v is not None})
+
+
+def _masked(plan: Recipe, space: Search) -> str:
+    """The first `input.lesion` of the recipe and the space that needs a segmenter, else none."""
+    values = [plan.input.lesion]
+    for key, parameter in space.space.items():
+        if key == "input.lesion":
+            values += parameter.choices or ()
+        elif key == "input":
+            values += [table.get("lesion", "none") for table in parameter.choices or ()]
+    return next((value for value in values if value != "none"), "none")
 
 
 def _terms(
@@ -190,7 +202,8 @@ def _best_recipe(bench: Bench, result: SearchResult, best: TrialRecord) -> str:
     terms = result.terms
     ended = ", ".join(f"{count} {outcome}" for outcome, count in result.counts().items())
     name = Path(bench.weights).name
-    masked = f" --segmenter {bench.segmenter.name}" if bench.segmenter is not None else ""
+    segmenter = bench.segmenter_for(recipe)
+    masked = f" --segmenter {segmenter.name}" if segmenter is not None else ""
     note = (
         f"# The best of a search: trial {best.number:04d} over the recipe '{terms.recipe}'.\n#\n"
         f"# Trials:    {len(result.trained())} ({ended}), sampler {terms.sampler}, seed "

@@ -57,6 +57,10 @@ class Bench:
         """The recipe with a trial's values put in."""
         return load_recipe(self.recipe, self.settings(trial.values))
 
+    def segmenter_for(self, plan: Recipe) -> Path | None:
+        """The segmenter, where the recipe of a trial needs it."""
+        return None if plan.input.lesion == "none" else self.segmenter
+
     def folder(self, number: int) -> Path:
         """The run folder of a trial."""
         return self.out / TRIALS / f"{number:04d}"
@@ -95,7 +99,7 @@ class Bench:
         try:
             plan = load_recipe(self.recipe, self.settings(values))
             start_of(plan, self.catalog, self.parts, self.weights)
-            open_segmenter(plan.input.lesion, self.segmenter)
+            open_segmenter(plan.input.lesion, self.segmenter_for(plan))
         except InputError as error:
             return None, error.problem
         return plan, ""
@@ -104,7 +108,7 @@ class Bench:
         out, watch = self.folder(trial.number), self._watch(trial, plan)
         try:
             train(plan, self.catalog.folder, out, split=self.parts.name, weights=self.weights,
-                  segmenter=self.segmenter, watch=watch)  # fmt: skip
+                  segmenter=self.segmenter_for(plan), watch=watch)  # fmt: skip
         except optuna.TrialPruned:
             return "pruned", ""
         except RecipeError as error:

@@ -20,7 +20,16 @@ from cutis.errors import InputError, RecipeError
 from cutis.lesion import LesionMasks, load_lesion
 from cutis.records import Part, Preprocessing, Record
 from cutis.storage import sha256_file, staged_folder
-from cutis.training.run import DESCRIPTION, HISTORY, RECIPE, SEEN, WEIGHTS, Run, trained_on
+from cutis.training.run import (
+    DESCRIPTION,
+    HISTORY,
+    RECIPE,
+    SEEN,
+    WEIGHTS,
+    Run,
+    seen_rows,
+    trained_on,
+)
 
 if TYPE_CHECKING:
     from cutis.training.segmentation import SegmenterRun
@@ -53,7 +62,8 @@ class LesionUse(Record):
         for name, part in self.parts.items():
             reasons = ", ".join(f"{count} {reason}" for reason, count in part.whole.items())
             whole = f"{sum(part.whole.values())} of {part.photos} {name} photos taken whole"
-            said.append(f"{whole} ({reasons})" if reasons else whole)
+            known = f"{part.known_to_segmenter} known to the segmenter"
+            said.append(f"{whole} ({reasons}), {known}" if reasons else f"{whole}, {known}")
         return f"lesion = {self.lesion} by {self.architecture}: {'; '.join(said)}"
 
 
@@ -114,8 +124,16 @@ def weights_sha256(segmenter: "SegmenterRun") -> str:
     return sha256_file(segmenter.folder / WEIGHTS)
 
 
+def kept_segmenter(segmenter: Path | None, run: Path) -> Path | None:
+    """The given segmenter, or where that is gone the copy that the run has kept of it."""
+    kept = run / SEGMENTER
+    return kept if segmenter is not None and not segmenter.exists() and kept.is_dir() else segmenter
+
+
 def keep_segmenter(segmenter: "SegmenterRun", run: Path) -> None:
     """Copies a segmenter into a run, so that the run answers without the original."""
+    if segmenter.folder == run / SEGMENTER:
+        return
     with staged_folder(run / SEGMENTER, marker=DESCRIPTION) as folder:
         for name in (RECIPE, WEIGHTS, DESCRIPTION, HISTORY, SEEN):
             if (segmenter.folder / name).is_file():
@@ -194,11 +212,10 @@ def lesion_use(
     parts = {}
     for part, held in rows.items():
         counted = Counter(reason for reason in islice(reasons, len(held)) if reason)
-        seen = held["sha256"].isin(known) | held["pixels_sha256"].isin(known)
         parts[str(part)] = PartUse(
             photos=len(held),
             whole=dict(sorted(counted.items())),
-            known_to_segmenter=int(seen.sum()),
+            known_to_segmenter=int(seen_rows(held, known).sum()),
         )
     return LesionUse(
         lesion=settings.lesion,

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from cutis.data.catalog import Catalog
+from cutis.data.partition import group_names
 from cutis.data.splits import Split
 from cutis.errors import InputError
 from cutis.lesion import channels
@@ -171,6 +172,19 @@ def trained_on(run: Path) -> set[str]:
     """SHA-256 of the files, and of the pixels, of all photos that trained or validated a run."""
     path = run / SEEN
     return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+
+
+def seen_rows(rows: pd.DataFrame, seen: set[str]) -> "pd.Series[bool]":
+    """Which rows of a catalog are photos of `trained_on`."""
+    return rows["sha256"].isin(seen) | rows["pixels_sha256"].isin(seen)
+
+
+def in_seen_groups(rows: pd.DataFrame, catalog: Catalog, seen: set[str]) -> "pd.Series[bool]":
+    """Which rows of a catalog stand in a group of which a photo is one of `trained_on`."""
+    photos = catalog.photos
+    groups = group_names(list(photos["image_id"]), catalog.links)
+    known = groups[photos.loc[seen_rows(photos, seen), "image_id"]]
+    return rows["image_id"].map(groups).isin(known)
 
 
 def seen_photos(parts: Iterable[pd.DataFrame]) -> str:

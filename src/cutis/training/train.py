@@ -35,6 +35,7 @@ from cutis.training.lesion_masks import (
     LesionUse,
     input_pixels,
     keep_segmenter,
+    kept_segmenter,
     lesion_use,
     open_segmenter,
     weights_sha256,
@@ -133,7 +134,8 @@ def train_classifier(
     """Trains a recipe on a catalog's split, or goes on with a run that was interrupted.
 
     `segmenter` is the segmentation run that draws the masks of `input.lesion`; the run keeps a
-    copy of it, and `lesion.json` says how often its mask was not used.
+    copy of it, which takes its place where it has gone, and `lesion.json` says how often its mask
+    was not used.
     After every epoch `watch` gets the figures of all epochs so far; what it raises ends the
     training, which the same call then continues.
 
@@ -142,7 +144,7 @@ def train_classifier(
     """
     catalog = Catalog.open(data)
     parts = load_split(catalog, split)
-    masker = open_segmenter(plan.input.lesion, segmenter)
+    masker = open_segmenter(plan.input.lesion, kept_segmenter(segmenter, out))
     masked_by = None if masker is None else weights_sha256(masker)
     text = recipe_as_run(plan, catalog, parts, weights, masked_by)
     if is_finished(out, text):

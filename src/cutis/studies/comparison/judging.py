@@ -40,6 +40,7 @@ from cutis.training.inference import predict_run, predictions_table
 from cutis.training.lesion_masks import input_pixels, own_segmenter
 from cutis.training.loop import logits_of
 from cutis.training.run import HISTORY, RECIPE, WEIGHTS, Run
+from cutis.training.segmentation import SegmenterRun
 
 MARKER = "comparison.json"
 TRAIN_SAMPLE = 2000
@@ -206,13 +207,19 @@ def _predicted_train(
 
 
 def _cost(run: Run, history: pd.DataFrame) -> Cost:
-    model = run.model()
+    """Networks that answer a photo together, the run's and its segmenter's, cost together."""
+    segmenter = own_segmenter(run)
+    answering: list[Run | SegmenterRun] = [run] if segmenter is None else [run, segmenter]
+    models = [one.model() for one in answering]
     return Cost(
-        parameters=count_parameters(model),
-        megabytes=(run.folder / WEIGHTS).stat().st_size / 1e6,
+        parameters=sum(count_parameters(model) for model in models),
+        megabytes=sum((one.folder / WEIGHTS).stat().st_size for one in answering) / 1e6,
         seconds=float(history["seconds"].sum()),
         epochs=len(history),
-        milliseconds=_milliseconds(model, run.info.preprocessing),
+        milliseconds=sum(
+            _milliseconds(model, one.info.preprocessing)
+            for model, one in zip(models, answering, strict=True)
+        ),
     )
 
 

@@ -90,5 +90,11 @@ def _sheet(judged: Judged, augmentation: Augmentation) -> bytes:
 
 
 def _beside(photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    small = [np.asarray(Image.fromarray(photo).resize((_SIDE, _SIDE))) for photo in photos]
+    small = [np.asarray(Image.fromarray(_seen(photo)).resize((_SIDE, _SIDE))) for photo in photos]
     return np.concatenate(small, axis=1)
+
+
+def _seen(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB of a photo (size, size, 3 or 4); what a fourth channel calls skin is dimmed."""
+    rgb, lesion = photo[..., :3], photo[..., 3:]
+    return rgb if lesion.size == 0 else np.where(lesion < 128, rgb // 2, rgb)

@@ -61,7 +61,7 @@ class EpochTestRecord(Record):
 
 
 class Cost(Record):
-    """What a run costs."""
+    """What a run costs; all but the training with the segmenter inside it, where it has one."""
 
     parameters: int
     megabytes: float  # of model.safetensors, 10^6 bytes

@@ -244,7 +244,8 @@ def cost(comparison: Comparison) -> Markup:
         html.table(
             ["Run", *(title for title, _ in _COSTS.values())],
             rows,
-            caption="Size of the 32-bit weights. Training is the sum over the epochs on the "
+            caption="A run on segmented lesions with the segmenter that it needs; its training "
+            "without. Size of the 32-bit weights. Training is the sum over the epochs on the "
             "machine that trained. CPU: one photo at a time, without decoding, median of 20 on "
             f"this machine (threads: {comparison.threads}). Published times are of other "
             "machines.",
