@@ -103,6 +103,7 @@ def test_of_another_catalog_every_part_is_judged_without_what_the_run_knows(
     assert 0 < len(expected) < len(rows)
     assert truth["image_id"].tolist() == expected["image_id"].tolist()
     assert context.left_out == len(rows) - len(expected)
+    assert context.counts is None  # its training part trained nothing here
     if part in ("train", "test"):
         fitted_on = context.validation["image_id"]
         assert len(fitted_on)

@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from cutis.cli.evaluate_masks import evaluate_segmenter, judged_segmenter
 from cutis.cli.extras import needs_training
-from cutis.cli.scene import Scene, catalog_of_model, counts, open_scene
+from cutis.cli.scene import Scene, catalog_of_model, open_scene
 from cutis.cli.tables import print_table
 from cutis.errors import InputError
 from cutis.records import ModelInfo, Part
@@ -159,33 +159,18 @@ def _run(source: Path, prior: bool) -> _Judged:
 
 
 def _context(scene: Scene, source: Path, part: str, judged: _Judged) -> "EvaluationContext":
-    import pandas as pd
-
     from cutis.evaluation import EvaluationContext
 
-    validation = trained = None
-    if scene.split is not None:
-        trained = counts(scene.rows(Part.TRAIN))
-        if part != Part.VALIDATION and judged.predict is not None:
-            truth = scene.rows(Part.VALIDATION)
-            if judged.run is not None and not scene.own:
-                truth = scene.unknown(truth, judged.run)
-            if not truth.empty:
-                table = judged.predict(truth, scene.catalog)
-                validation = table.assign(truth=truth["diagnosis"].to_numpy())
-    history = judged.run / "history.csv" if judged.run else None
-    return EvaluationContext(
-        model=judged.info,
-        split_name=scene.split.name if scene.split else None,
-        part=part,
-        test_uses=scene.count_test_use(part, source),
-        unsafe=scene.split.info.unsafe if scene.split else False,
-        history=pd.read_csv(history) if history and history.is_file() else None,
-        recipe_text=(judged.run / "recipe.toml").read_text("utf-8") if judged.run else None,
-        counts=trained,
-        locate=scene.catalog.locate,
-        validation=validation,
-    )
+    validation = None
+    if scene.split is not None and part != Part.VALIDATION and judged.predict is not None:
+        truth = scene.rows(Part.VALIDATION)
+        if judged.run is not None and not scene.own:
+            truth = scene.unknown(truth, judged.run)
+        if not truth.empty:
+            table = judged.predict(truth, scene.catalog)
+            validation = table.assign(truth=truth["diagnosis"].to_numpy())
+    context = scene.context(judged.info, judged.run, source, part)
+    return EvaluationContext(**vars(context), validation=validation)
 
 
 def show(report: "Report | SegmentationReport") -> int:

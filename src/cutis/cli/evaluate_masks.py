@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutis.cli.extras import needs_training
-from cutis.cli.scene import Scene, catalog_of_model, counts, open_scene
+from cutis.cli.scene import Scene, catalog_of_model, open_scene
 from cutis.errors import InputError
-from cutis.records import Part, SegmenterInfo
+from cutis.records import SegmenterInfo
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cutis.evaluation.context import ReportContext
     from cutis.evaluation.segmentation import Pair, SegmentationReport
     from cutis.lesion import Mask
 
@@ -58,7 +57,7 @@ def evaluate_segmenter(
         )
     scored = score_pairs(rows, _pairs(judged, rows, scene))
     context = replace(
-        _context(judged, scene, source, part),
+        scene.context(judged.info, judged.run, source, part, masked=True),
         left_out=photos.left_out,
         seen_by_model=photos.seen_by_model,
         known_to_segmenter=photos.known_to_segmenter,
@@ -78,29 +77,6 @@ def _pairs(judged: JudgedSegmenter, rows: "pd.DataFrame", scene: Scene) -> "Iter
             yield error
         else:
             yield found, truth
-
-
-def _context(judged: JudgedSegmenter, scene: Scene, source: Path, part: str) -> "ReportContext":
-    import pandas as pd
-
-    from cutis.evaluation.context import ReportContext
-
-    trained = None
-    if scene.split is not None:
-        rows = scene.rows(Part.TRAIN)
-        trained = counts(rows[rows["mask"].notna()])
-    history = judged.run / "history.csv" if judged.run else None
-    return ReportContext(
-        model=judged.info,
-        split_name=scene.split.name if scene.split else None,
-        part=part,
-        test_uses=scene.count_test_use(part, source),
-        unsafe=scene.split.info.unsafe if scene.split else False,
-        history=pd.read_csv(history) if history and history.is_file() else None,
-        recipe_text=(judged.run / "recipe.toml").read_text("utf-8") if judged.run else None,
-        counts=trained,
-        locate=scene.catalog.locate,
-    )
 
 
 def _bundle(source: Path) -> JudgedSegmenter | None:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cutis.errors import InputError, nearest
-from cutis.records import Part, Provenance
+from cutis.records import ModelInfo, Part, Provenance, SegmenterInfo
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cutis.data.catalog import Catalog
     from cutis.data.splits import Split
+    from cutis.evaluation.context import ReportContext
 
 ALL = "all"
 
@@ -97,7 +98,42 @@ class Scene:
 
         return int(in_seen_groups(rows, self.catalog, trained_on(run / SEGMENTER)).sum())
 
-    def count_test_use(self, part: str, source: Path) -> int | None:
+    def context(
+        self,
+        model: ModelInfo | SegmenterInfo | None,
+        run: Path | None,
+        source: Path,
+        part: str,
+        *,
+        masked: bool = False,
+    ) -> "ReportContext":
+        """What a report says beside the figures; it counts an evaluation of the test part.
+
+        The photos of the training part, with `masked` those that have a mask, are counted where
+        this may be what trained: not for a model of another catalog.
+        """
+        import pandas as pd
+
+        from cutis.evaluation.context import ReportContext
+
+        trained = None
+        if self.split is not None and (self.own or model is None):
+            rows = self.rows(Part.TRAIN)
+            trained = _counts(rows[rows["mask"].notna()] if masked else rows)
+        history = run / "history.csv" if run else None
+        return ReportContext(
+            model=model,
+            split_name=self.split.name if self.split else None,
+            part=part,
+            test_uses=self._count_test_use(part, source),
+            unsafe=self.split.info.unsafe if self.split else False,
+            history=pd.read_csv(history) if history and history.is_file() else None,
+            recipe_text=(run / "recipe.toml").read_text("utf-8") if run else None,
+            counts=trained,
+            locate=self.catalog.locate,
+        )
+
+    def _count_test_use(self, part: str, source: Path) -> int | None:
         """Counts this evaluation where it is of the test part; how many there were with it."""
         from cutis.data.splits import record_test_use
 
@@ -154,7 +190,7 @@ def catalog_of_model(run: Path | None) -> Path:
     return catalog_of(run)
 
 
-def counts(rows: "pd.DataFrame") -> dict[str, dict[str, int]]:
+def _counts(rows: "pd.DataFrame") -> dict[str, dict[str, int]]:
     """Photos by source, then by diagnosis."""
     return {
         str(source): {str(d): int(n) for d, n in found["diagnosis"].value_counts().items()}
