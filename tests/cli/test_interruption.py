@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ sys.exit(run(sys.argv[4:]))
 def command(catalog: Path, out: Path, *settings: str) -> list[str]:
     return ["train", "demo", *(settings or SETTINGS), "--data", str(catalog), "--out", str(out),
             "--weights", "none"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Obeys Ctrl-C also where the tests themselves run in a background that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

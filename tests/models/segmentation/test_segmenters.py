@@ -88,7 +88,9 @@ def test_an_answer_depends_on_one_photo_alone(
 ) -> None:
     network = trained.network.eval()
     with torch.inference_mode():
-        torch.testing.assert_close(network(drawn[0][:1]), network(drawn[0])[:1])
+        alone, among = network(drawn[0][:1]), network(drawn[0])[:1]
+        # kernels round by the batch; a statistic over the batch would change far more
+        torch.testing.assert_close(alone, among, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
