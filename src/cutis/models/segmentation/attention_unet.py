@@ -6,7 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from cutis.models.segmentation.base import Segmenter
-from cutis.models.segmentation.blocks import double_convolution, initialise, initialise_answer
+from cutis.models.segmentation.blocks import (
+    double_convolution,
+    encoder_maps,
+    initialise,
+    initialise_answer,
+)
 
 _BLOCKS = 5
 _DROPOUT = 0.1
@@ -81,12 +86,7 @@ class AttentionUNet(Segmenter):
             initialise_answer(gate.weight)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        first, *blocks = self.down
-        features: Tensor = first(pixels)
-        skips = []
-        for block in blocks:
-            skips.append(features)
-            features = block(self.pool(features))
+        *skips, features = encoder_maps(self.down, self.pool, pixels)
         for gate, block, skip in zip(self.gates, self.up, reversed(skips), strict=True):
             gated = gate(features, skip)
             features = block(torch.cat([self.enlarged(features), gated], dim=1))

@@ -1,6 +1,8 @@
 """Pieces that several segmenters share."""
 
-from torch import nn
+from collections.abc import Iterable
+
+from torch import Tensor, nn
 
 
 def double_convolution(
@@ -28,6 +30,15 @@ def convolution(inputs: int, outputs: int, *, normalised: bool = False) -> list[
         *norm,
         nn.ReLU(inplace=True),
     ]
+
+
+def encoder_maps(blocks: Iterable[nn.Module], pool: nn.Module, pixels: Tensor) -> list[Tensor]:
+    """The map of every block, from the finest; between two blocks stands the pooling."""
+    first, *others = blocks
+    maps: list[Tensor] = [first(pixels)]
+    for block in others:
+        maps.append(block(pool(maps[-1])))
+    return maps
 
 
 def initialise(module: nn.Module) -> None:

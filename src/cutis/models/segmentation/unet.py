@@ -6,7 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from cutis.models.segmentation.base import Segmenter
-from cutis.models.segmentation.blocks import double_convolution, initialise, initialise_answer
+from cutis.models.segmentation.blocks import (
+    double_convolution,
+    encoder_maps,
+    initialise,
+    initialise_answer,
+)
 
 _BLOCKS = 5
 _DROPOUT = 0.5
@@ -47,12 +52,7 @@ class UNet(Segmenter):
         initialise_answer(self.answer)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        first, *blocks = self.down
-        features: Tensor = first(pixels)
-        skips = []
-        for block in blocks:
-            skips.append(features)
-            features = block(self.pool(features))
+        *skips, features = encoder_maps(self.down, self.pool, pixels)
         features = self.dropout(features)
         for enlarge, block, skip in zip(self.enlarged, self.up, reversed(skips), strict=True):
             features = block(torch.cat([skip, enlarge(features)], dim=1))

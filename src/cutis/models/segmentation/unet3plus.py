@@ -9,6 +9,7 @@ from cutis.models.segmentation.base import Segmenter
 from cutis.models.segmentation.blocks import (
     convolution,
     double_convolution,
+    encoder_maps,
     initialise,
     initialise_answer,
 )
@@ -48,10 +49,7 @@ class UNet3Plus(Segmenter):
         initialise_answer(self.answer)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        first, *blocks = self.down
-        maps: list[Tensor] = [first(pixels)]
-        for block in blocks:
-            maps.append(block(self.pool(maps[-1])))
+        maps = encoder_maps(self.down, self.pool, pixels)
         for level, step in zip(reversed(range(_BLOCKS - 1)), self.up, strict=True):
             # from here on finer steps see the decoder's map of this scale, not the encoder's
             maps[level] = step(maps)
