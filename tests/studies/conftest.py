@@ -1,5 +1,6 @@
 """A drawn collection in which every lesion has one to three photos."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     folder = tmp_path_factory.mktemp("drawn")
     generate(folder / "photos", SPEC)
     return import_sources([folder / "photos"], folder / "catalog").catalog
+
+
+@pytest.fixture
+def catalog(drawn: Catalog, tmp_path: Path) -> Catalog:
+    """A catalog of the test's own: what is made of the drawn one is nobody else's."""
+    shutil.copytree(drawn.folder, tmp_path / "catalog")
+    return Catalog.open(tmp_path / "catalog")
 
 
 @pytest.fixture(scope="session")
