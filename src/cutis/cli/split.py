@@ -25,6 +25,14 @@ def split(
     hold_out: Annotated[
         str | None, Option(metavar="SOURCE", help="The source that is the test part, whole.")
     ] = None,
+    extend: Annotated[
+        Path | None,
+        Option(
+            metavar="SPLIT",
+            help="The folder of a smaller catalog's split, CATALOG/splits/NAME: its photos keep "
+            "their parts, photos that it does not know train.",
+        ),
+    ] = None,
     drop: Annotated[
         str | None,
         Option(
@@ -52,6 +60,7 @@ def split(
         shares=_parsed(shares),
         folds=folds,
         hold_out=hold_out,
+        extend=extend,
         drop=[flag.strip() for flag in drop.split(",")] if drop else (),
         unsafe_by_image=unsafe_by_image,
     )

@@ -182,6 +182,9 @@ def _shares(rows: pd.DataFrame, split: Split) -> Check:
     if split.info.hold_out is not None:
         detail = "the test part is a held-out source; its share is not ours to choose"
         return Check(name=name, passed=None, found=0, detail=detail)
+    if split.info.extends is not None:
+        detail = "the judged photos are those of another split; no share was asked for"
+        return Check(name=name, passed=None, found=0, detail=detail)
     wanted = _wanted_shares(split)
     counts = pd.crosstab(rows["diagnosis"], rows["part"])
     counts = counts.reindex(columns=list(wanted), fill_value=0)

@@ -52,6 +52,7 @@ class SplitInfo(Record):
     shares: tuple[float, float, float] | None  # percent of train, validation, test
     folds: int | None
     hold_out: str | None  # the source that is the test part
+    extends: str | None = None  # hash of the split whose parts were kept
     drop: tuple[str, ...] = ()  # photos with one of these flags are in no part
     unsafe: bool  # true: split by image, photos of one lesion stand on both sides
     rules: tuple[str, ...]
@@ -59,7 +60,7 @@ class SplitInfo(Record):
     sha256: str
     counts: dict[str, dict[str, int]]  # photos by part (or "fold 0" …) and diagnosis
     groups: dict[str, int]  # groups by part
-    left_out: int  # photos of no part: dropped, or in a group with the source held out
+    left_out: int  # photos of no part: dropped, or in a group with a photo that is judged
     warnings: tuple[str, ...] = ()
     certificate: Certificate | None = None
 

@@ -7,7 +7,6 @@
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,15 @@ from pydantic import ValidationError
 
 from cutis.data.audit import audit_split
 from cutis.data.catalog import Catalog
+from cutis.data.extension import extended_parts
 from cutis.data.flags import check_drop, flagged
 from cutis.data.merge import appears_in
 from cutis.data.partition import deal, group_names
 from cutis.data.split_records import Split, SplitInfo, count_groups, count_parts, split_hash
+from cutis.data.split_uses import record_test_use, test_uses
 from cutis.errors import InputError, nearest
 from cutis.records import FORMAT_VERSION, SPLIT_SCHEMA, Part
-from cutis.storage import commit_files, finish_commit, write_file
+from cutis.storage import commit_files, finish_commit
 
 __all__ = [
     "Split",
@@ -48,6 +49,7 @@ def make_split(
     shares: tuple[float, float, float] = (70, 15, 15),
     folds: int | None = None,
     hold_out: str | None = None,
+    extend: Path | None = None,
     drop: Sequence[str] = (),
     unsafe_by_image: bool = False,
 ) -> Split:
@@ -62,6 +64,9 @@ def make_split(
         hold_out: a source whose photos, and no others, are the test part. Train and validation
             share the rest; photos of other sources in a group with one of its photos are in no
             part, and a diagnosis with a single group left goes to train.
+        extend: the folder of a split of a smaller catalog. Its photos keep their parts and all
+            others train, but for those that belong together with its validation or test photos:
+            see `extended_parts`. Seed and shares play no role.
         drop: quality flags; photos with one of them are in no part, the others of their group are.
         unsafe_by_image: ignores groups, to show what a leak does; the split is marked unsafe.
 
@@ -70,6 +75,7 @@ def make_split(
     cannot be split.
     """
     _check_options(catalog, name, shares, folds, hold_out)
+    base = None if extend is None else _base(extend, folds, hold_out, unsafe_by_image)
     drop = check_drop(drop, catalog.photos)
     rows = _grouped_rows(catalog)
     dropped = flagged(rows, drop)
@@ -81,26 +87,32 @@ def make_split(
         )
     no_fold = pd.array([None] * len(rows), dtype="Int16")
     table = rows[["image_id", "group"]].assign(part=None, fold=no_fold)
-    open_rows = _hold_out(table, rows, hold_out) & ~dropped
-    table.loc[dropped, "part"] = None
-    dealt = rows[open_rows].assign(group=rows["image_id"]) if unsafe_by_image else rows[open_rows]
-    sizes = _sizes(shares, folds, hold_out)
-    if hold_out is None:
-        _check_groups(dealt, len(sizes), catalog)
-    part = deal(dealt, list(sizes.values()), seed)
-    if folds is None:
-        table.loc[open_rows, "part"] = np.array(list(sizes), dtype=object)[part]
+    if base is not None:
+        table["part"] = extended_parts(rows, base.table, catalog.folder)
     else:
-        table.loc[open_rows, "fold"] = part
+        open_rows = _hold_out(table, rows, hold_out) & ~dropped
+        dealt = rows[open_rows]
+        if unsafe_by_image:
+            dealt = dealt.assign(group=dealt["image_id"])
+        sizes = _sizes(shares, folds, hold_out)
+        if hold_out is None:
+            _check_groups(dealt, len(sizes), catalog)
+        part = deal(dealt, list(sizes.values()), seed)
+        if folds is None:
+            table.loc[open_rows, "part"] = np.array(list(sizes), dtype=object)[part]
+        else:
+            table.loc[open_rows, "fold"] = part
+    table.loc[dropped, "part"] = None
     split = _describe(
         catalog,
         table,
         rows["diagnosis"],
         name=name,
         seed=seed,
-        shares=None if folds else shares,
+        shares=None if folds or base else shares,
         folds=folds,
         hold_out=hold_out,
+        extends=None if base is None else base.info.sha256,
         drop=drop,
         unsafe=unsafe_by_image,
     )
@@ -120,8 +132,7 @@ def load_split(catalog: Catalog, name: str = "default") -> Split:
     """
     name, _, fold = name.partition(":")
     folder = catalog.folder / "splits" / name
-    finish_commit(folder) if folder.is_dir() else None
-    if not (folder / "split.json").is_file():
+    if not _is_split(folder):
         known = split_names(catalog)
         raise InputError(
             f"the catalog has no split '{name}'",
@@ -129,6 +140,17 @@ def load_split(catalog: Catalog, name: str = "default") -> Split:
             expected="one of " + ", ".join(known) if known else "a split; there is none yet",
             fix=nearest(name, known) or f"make it: cutis split {catalog.folder} --name {name}",
         )
+    split = _open(folder)
+    return _with_parts(split, fold) if fold else split
+
+
+def _is_split(folder: Path) -> bool:
+    if folder.is_dir():
+        finish_commit(folder)
+    return (folder / "split.json").is_file()
+
+
+def _open(folder: Path) -> Split:
     info = _read_info(folder / "split.json")
     try:
         table = pq.read_table(folder / "split.parquet", schema=SPLIT_SCHEMA).to_pandas()
@@ -137,8 +159,7 @@ def load_split(catalog: Catalog, name: str = "default") -> Split:
     table["fold"] = table["fold"].astype("Int16")
     if split_hash(table, info.unsafe, info.drop) != info.sha256:
         raise _damaged(folder)
-    split = Split(name, table, info)
-    return _with_parts(split, fold) if fold else split
+    return Split(info.name, table, info)
 
 
 def _with_parts(split: Split, fold: str) -> Split:
@@ -201,29 +222,6 @@ def part_rows(
     return catalog.usable(view).merge(groups, on="image_id", validate="one_to_one")
 
 
-def record_test_use(catalog: Catalog, split: Split, what: str) -> int:
-    """Notes that the test part was evaluated (`what`: run, bundle or table) and counts it.
-
-    Returns how often this very split has been used, this time included.
-    """
-    path = _uses_file(catalog, split)
-    uses = _read_uses(path)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    uses.append({"at": now, "what": what, "split_sha256": split.info.sha256})
-    write_file(path, json.dumps(uses, indent=1) + "\n")
-    return test_uses(catalog, split)
-
-
-def test_uses(catalog: Catalog, split: Split) -> int:
-    """How often the test part of this very split has been evaluated."""
-    uses = _read_uses(_uses_file(catalog, split))
-    return sum(use["split_sha256"] == split.info.sha256 for use in uses)
-
-
-# pytest would collect the function where a test module imports it.
-test_uses.__test__ = False  # type: ignore[attr-defined]
-
-
 def _check_options(
     catalog: Catalog,
     name: str,
@@ -252,6 +250,29 @@ def _check_options(
             expected="one of several sources; the catalog has " + ", ".join(sources),
             fix=nearest(hold_out, sources) or None,
         )
+
+
+def _base(folder: Path, folds: int | None, hold_out: str | None, unsafe: bool) -> Split:
+    """The split whose parts are kept."""
+    if folds is not None or hold_out is not None or unsafe:
+        raise InputError(
+            "a split that keeps the parts of another cannot be dealt in another way too",
+            fix="leave --folds, --hold-out and --unsafe-by-image out",
+        )
+    if not _is_split(folder):
+        raise InputError(
+            "there is no such split",
+            where=folder,
+            expected="the folder CATALOG/splits/NAME of a split",
+        )
+    base = _open(folder)
+    if base.info.folds is not None or base.info.unsafe:
+        raise InputError(
+            "the split to extend has folds, or lets photos of one lesion stand on both sides",
+            where=folder,
+            expected="a split with parts that does not leak",
+        )
+    return base
 
 
 def _grouped_rows(catalog: Catalog) -> pd.DataFrame:
@@ -302,6 +323,7 @@ def _describe(
     shares: tuple[float, float, float] | None,
     folds: int | None,
     hold_out: str | None,
+    extends: str | None,
     drop: tuple[str, ...],
     unsafe: bool,
 ) -> Split:
@@ -312,7 +334,8 @@ def _describe(
         for part, held in counts.items()
         for diagnosis in sorted(set(diagnoses) - set(held))
     ]
-    rules = [f"grouped by {by}", "stratified by diagnosis and source"]
+    dealt = "stratified by diagnosis and source"
+    rules = [f"grouped by {by}", dealt if extends is None else "the parts of another split kept"]
     if drop:
         rules.append(f"photos flagged {' or '.join(drop)} are in no part")
     info = SplitInfo(
@@ -321,6 +344,7 @@ def _describe(
         shares=shares,
         folds=folds,
         hold_out=hold_out,
+        extends=extends,
         drop=drop,
         unsafe=unsafe,
         rules=tuple(rules),
@@ -371,14 +395,3 @@ def _damaged(folder: Path) -> InputError:
         where=folder,
         fix="restore the folder, or split the catalog again under another name",
     )
-
-
-def _uses_file(catalog: Catalog, split: Split) -> Path:
-    return catalog.folder / "splits" / split.name.partition(":")[0] / "uses.json"
-
-
-def _read_uses(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    uses: list[dict[str, str]] = json.loads(path.read_bytes())
-    return uses
