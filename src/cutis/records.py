@@ -160,6 +160,7 @@ class ModelInfo(Record):
     format_version: int = FORMAT_VERSION
     cutis_version: str
     architecture: str
+    widths: tuple[int, ...] | None = None  # of a pruned backbone's convolutions; None: its own
     head: HeadInfo = HeadInfo()
     diagnoses: tuple[str, ...]  # in the order of the logits
     view: str | None = None  # taxonomy view that reduces a photo's diagnosis to one of these

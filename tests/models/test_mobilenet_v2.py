@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cutis.errors import InputError
 from cutis.models.backbone import count_parameters, follow_trainable_flags
 from cutis.models.heads import ClassifierHead
 from cutis.models.mobilenet_v2 import MobileNetV2
@@ -82,3 +83,32 @@ def test_small_network_numbers_its_layers_as_keras_would() -> None:
     small.train_from(len(small.keras_layers()))
     assert count_parameters(small, trainable_only=True) == 0
     assert small(torch.zeros(1, 3, 96, 96)).shape == (1, 64, 6, 6)
+
+
+def test_widths_of_its_own_make_the_same_network(base: MobileNetV2) -> None:
+    modules = base.modules()
+    widths = [m.out_channels for m in modules if isinstance(m, torch.nn.Conv2d) and m.groups == 1]
+    again = MobileNetV2(widths=widths)
+    assert (len(widths), again.channels, again.pretrained) == (35, 1280, None)
+    again.load_state_dict(base.state_dict())
+    photos = torch.randn(2, 3, 32, 32)
+    assert torch.equal(again.eval()(photos), base.eval()(photos))
+    assert again.keras_layers()[124][0] == "block_13_project_BN"
+
+
+def test_equal_widths_make_no_shortcut_that_was_not_there() -> None:
+    pruned = MobileNetV2(widths=[16] * 35)
+    blocks = list(pruned.features)[1:-1]
+    assert [block.shortcut for block in blocks].count(True) == 10  # type: ignore[union-attr]
+    assert pruned.widths == (16,) * 35
+    with pytest.raises(ValueError, match="34 widths for 35 convolutions"):
+        MobileNetV2(widths=[16] * 34)
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [("small_cnn", [16] * 35), ("mobilenet_v2", [16] * 7), ("mobilenet_v2", [16] * 34 + [0])],
+)
+def test_impossible_widths_are_refused(name: str, widths: list[int]) -> None:
+    with pytest.raises(InputError, match=f"'{name}' cannot be built as pruned"):
+        build_classifier(name, 2, widths=widths)

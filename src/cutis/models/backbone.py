@@ -21,11 +21,14 @@ class Backbone(nn.Module, ABC):
         features: the layers in order; may be cut anywhere. A network that is no plain sequence is
             one element.
         pretrained: its published weights; None where there are none.
+        widths: of a pruned backbone, the output channels of its convolutions as its class counts
+            them; None: the architecture's own.
     """
 
     channels: int
     features: nn.Sequential
     pretrained: Pretrained | None = None
+    widths: tuple[int, ...] | None = None
 
     def forward(self, pixels: Tensor) -> Tensor:
         feature_map: Tensor = self.features(pixels)

@@ -96,12 +96,12 @@ def _on_paper(name: str, size: int) -> Backbone:
         return build_backbone(name, size)
 
 
-def multiply_adds(network: nn.Module, size: int) -> int:
-    """Multiplications with an addition for one photo, (1, 3, size, size), in evaluation mode.
+def multiply_adds(network: nn.Module, size: int, channels: int = 3) -> int:
+    """Multiplications with an addition for one photo, (1, channels, size, size), when evaluated.
 
     Convolutions, matrix products and attention are counted, as papers do; a multiply-add is one.
     """
     device = next(network.parameters()).device
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(torch.zeros(1, 3, size, size, device=device))
+        network.eval()(torch.zeros(1, channels, size, size, device=device))
     return int(counter.get_total_flops()) // 2

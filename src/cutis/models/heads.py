@@ -63,8 +63,14 @@ class ClassifierHead(nn.Module):
         return self.attention is None and not self.places
 
     def forward(self, features: Tensor) -> Tensor:
+        return self.with_pooled(features)[0]
+
+    def with_pooled(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the feature map averaged over its places, (batch, channels)."""
         if self.attention is not None:
             features = self.attention(features)
-        vectors = features.flatten(1) if self.places else features.mean(dim=(2, 3))
-        logits: Tensor = self.answer(self.layers(vectors))
-        return torch.cat([torch.zeros_like(logits), logits], dim=1) if self.sigmoid else logits
+        pooled = features.mean(dim=(2, 3))
+        logits: Tensor = self.answer(self.layers(features.flatten(1) if self.places else pooled))
+        if self.sigmoid:
+            logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+        return logits, pooled

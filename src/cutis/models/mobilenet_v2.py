@@ -5,7 +5,7 @@ parts of the network are also addressable in Keras's order: 154 layers without t
 input, padding, batch normalisation, activation and addition layers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
@@ -24,14 +24,20 @@ _STAGES = (
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1, depthwise 3x3, project 1x1, with a shortcut where the shapes allow it."""
+    """Expand 1x1, depthwise 3x3, project 1x1, with a shortcut or without.
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+    Args:
+        hidden: channels between expansion and projection; None: those of the input, not expanded.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int | None, outputs: int, *, stride: int, shortcut: bool
+    ) -> None:
         super().__init__()
-        hidden = inputs * expansion
         self.stride = stride
-        self.shortcut = stride == 1 and inputs == outputs
-        expand = [] if expansion == 1 else [_conv(inputs, hidden, kernel=1)]
+        self.shortcut = shortcut
+        expand = [] if hidden is None else [_conv(inputs, hidden, kernel=1)]
+        hidden = hidden or inputs
         self.conv = nn.Sequential(
             *expand,
             _conv(hidden, hidden, kernel=3, stride=stride, groups=hidden),
@@ -52,22 +58,35 @@ class MobileNetV2(Backbone):
             last feature map keeps 1,280 channels for widths below one.
         last: whether the last 1x1 convolution, to 1,280 channels, is there. A segmenter has no use
             for it: the map then has the 320 channels before it.
+        widths: of a pruned network in place of `width`: the output channels of each convolution
+            that is not depthwise, from the first to the last. Raises ValueError for another number
+            of them.
     """
 
-    def __init__(self, width: float = 1.0, *, last: bool = True) -> None:
+    def __init__(
+        self, width: float = 1.0, *, last: bool = True, widths: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
-        if width == 1.0:
+        if widths is not None:
+            self.widths = tuple(widths)
+        elif width == 1.0:
             self.pretrained = Pretrained("timm/mobilenetv2_100.ra_in1k", "Apache-2.0")
-        channels = _rounded(32 * width)
+        own = _widths(width, last)
+        if widths is not None and len(widths) != len(own):
+            raise ValueError(f"{len(widths)} widths for {len(own)} convolutions")
+        left = iter(own if widths is None else widths)
+        channels = next(left)
         blocks: list[nn.Module] = [_conv(3, channels, kernel=3, stride=2)]
-        for expansion, base, repeats, first_stride in _STAGES:
-            outputs = _rounded(base * width)
+        for expansion, _, repeats, first_stride in _STAGES:
             for repeat in range(repeats):
-                stride = first_stride if repeat == 0 else 1
-                blocks.append(InvertedResidual(channels, outputs, stride, expansion))
+                hidden = None if expansion == 1 else next(left)
+                outputs, stride = next(left), first_stride if repeat == 0 else 1
+                blocks.append(
+                    InvertedResidual(channels, hidden, outputs, stride=stride, shortcut=repeat > 0)
+                )
                 channels = outputs
         if last:
-            inputs, channels = channels, _rounded(1280 * max(1.0, width))
+            inputs, channels = channels, next(left)
             blocks.append(_conv(inputs, channels, kernel=1))
         self.channels = channels
         self.features = nn.Sequential(*blocks)
@@ -117,6 +136,18 @@ def _triple(
     yield conv, convolution
     yield norm, normalisation
     yield activation, None
+
+
+def _widths(width: float, last: bool) -> list[int]:
+    """Output channels of the convolutions that are not depthwise, by the paper's table."""
+    channels = _rounded(32 * width)
+    widths = [channels]
+    for expansion, base, repeats, _ in _STAGES:
+        for _ in range(repeats):
+            widths += [] if expansion == 1 else [channels * expansion]
+            channels = _rounded(base * width)
+            widths.append(channels)
+    return [*widths, _rounded(1280 * max(1.0, width))] if last else widths
 
 
 def _conv(

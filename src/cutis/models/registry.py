@@ -1,11 +1,11 @@
 """From a name in a recipe to a network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from cutis.errors import MissingDependencyError, RecipeError, nearest
+from cutis.errors import InputError, MissingDependencyError, RecipeError, nearest
 from cutis.models.backbone import Backbone
 from cutis.models.heads import ClassifierHead
 from cutis.models.lesion_cnn import LesionCnn
@@ -23,6 +23,9 @@ BACKBONES: Mapping[str, Callable[[], Backbone]] = {
 }
 """Our own networks; they take any input size, `lesion_cnn` with its head only the one it is built
 for."""
+
+PRUNABLE = ("mobilenet_v2", "mobilenet_v2_050", "mobilenet_v2_035")
+"""The networks that can be built with other widths: what their pruning leaves of them."""
 
 TIMM = "timm/"
 """What stands before the names of timm's networks."""
@@ -54,9 +57,10 @@ def build_classifier(
     sigmoid: bool = False,
     attention: str = "none",
     channels: int = 3,
+    widths: Sequence[int] | None = None,
 ) -> Classifier:
-    """A freshly initialised classifier; `size`, `channels` and errors as in `build_backbone`."""
-    backbone = build_backbone(architecture, size, channels)
+    """A freshly initialised classifier; other arguments and errors as in `build_backbone`."""
+    backbone = build_backbone(architecture, size, channels, widths)
     head = ClassifierHead(
         backbone.channels,
         diagnoses,
@@ -69,7 +73,9 @@ def build_classifier(
     return Classifier(backbone, head)
 
 
-def build_backbone(name: str, size: int = 224, channels: int = 3) -> Backbone:
+def build_backbone(
+    name: str, size: int = 224, channels: int = 3, widths: Sequence[int] | None = None
+) -> Backbone:
     """A backbone with random weights, without any network connection.
 
     Args:
@@ -77,13 +83,14 @@ def build_backbone(name: str, size: int = 224, channels: int = 3) -> Backbone:
         size: side of the square input, pixels; some of timm's networks are built for one size.
         channels: of the input: 4 where a mask comes with the photo. The first convolution's weights
             for what is more than three are zero at first: the mask tells nothing before training.
+        widths: output channels of the convolutions of a pruned network, one of PRUNABLE.
 
     Raises RecipeError for an unknown name (with the nearest spelling), for a size that the network
-    cannot take and for a network of timm with more than three channels; MissingDependencyError for
-    a name of timm where timm is not installed.
+    cannot take and for a network of timm with more than three channels; InputError for widths that
+    the network cannot have; MissingDependencyError for a name of timm where timm is not installed.
     """
     if name in BACKBONES:
-        backbone = BACKBONES[name]()
+        backbone = BACKBONES[name]() if widths is None else _pruned(name, widths)
         if channels > 3:
             _take_more_channels(backbone, channels)
         return backbone
@@ -95,6 +102,19 @@ def build_backbone(name: str, size: int = 224, channels: int = 3) -> Backbone:
             fix="set input.lesion=crop or input.lesion=mask, or choose another backbone",
         )
     return TimmBackbone(architecture, size)
+
+
+def _pruned(name: str, widths: Sequence[int]) -> Backbone:
+    try:
+        if name not in PRUNABLE or min(widths, default=0) < 1:
+            raise ValueError(f"widths {list(widths)}")
+        return MobileNetV2(widths=widths)
+    except ValueError as error:
+        raise InputError(
+            f"the backbone '{name}' cannot be built as pruned: {error}",
+            expected=f"{' or '.join(PRUNABLE)} with a width for each of its convolutions",
+            fix="take model.json as `cutis prune` wrote it",
+        ) from error
 
 
 def _take_more_channels(backbone: Backbone, channels: int) -> None:

@@ -76,6 +76,7 @@ def classifier_for(info: ModelInfo) -> Classifier:
         len(info.diagnoses),
         size=info.preprocessing.size,
         channels=channels(info.preprocessing),
+        widths=info.widths,
         **head.model_dump(),
     )
 

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -62,6 +63,22 @@ from cutis.training.supply import TrainingData
 
 _READ = (Part.TRAIN, Part.VALIDATION)
 """The parts that training looks at; of the test part it knows not even the rows."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network that a training goes on from, in place of a fresh one with or without weights.
+
+    Attributes:
+        name: says in the recipe as run what it is.
+        licences: of what has gone into it.
+        network: gives it, as the recipe describes it but for the widths, on the CPU or the
+            backend's device; called when all has been checked and decoded.
+    """
+
+    name: str
+    licences: tuple[str, ...]
+    network: Callable[[TrainingData, Backend], Classifier]
 
 
 @overload
@@ -129,9 +146,12 @@ def train_classifier(
     split: str = "default",
     weights: str = "imagenet",
     segmenter: Path | None = None,
+    start: Start | None = None,
     watch: Callable[[History], None] | None = None,
 ) -> Run:
     """Trains a recipe on a catalog's split, or goes on with a run that was interrupted.
+
+    With a `start` the network is that, and `weights` are none.
 
     `segmenter` is the segmentation run that draws the masks of `input.lesion`; the run keeps a
     copy of it, which takes its place where it has gone, and `lesion.json` says how often its mask
@@ -146,12 +166,13 @@ def train_classifier(
     parts = load_split(catalog, split)
     masker = open_segmenter(plan.input.lesion, kept_segmenter(segmenter, out))
     masked_by = None if masker is None else weights_sha256(masker)
-    text = recipe_as_run(plan, catalog, parts, weights, masked_by)
+    named = weights if start is None else start.name
+    text = recipe_as_run(plan, catalog, parts, named, masked_by)
     if is_finished(out, text):
         return load_run(out)
     rows, diagnoses, model = start_of(plan, catalog, parts, weights)
     settings = preprocessing_of(plan)
-    training, masks = _training_data(catalog, rows, diagnoses, settings, masker)
+    training, masks = training_data(catalog, rows, diagnoses, settings, masker)
     write_file(out / RECIPE, text)
     write_file(out / PLACE, f"{data.resolve()}\n")
     write_file(out / SEEN, seen_photos(rows.values()))
@@ -161,9 +182,12 @@ def train_classifier(
         if masker is not None and masks is not None:
             _note_masks(out, lesion_use(settings, masker, masks, rows), masker, log)
         cache = FeatureCache(catalog.folder / ".cache", _named(rows, masks), log.info)
+        licences = _start_licences(model, weights)
+        if start is not None:
+            model, licences = start.network(training, backend), start.licences
         task = Classification(plan, training, backend, cache)
         fit(model, plan, task, backend, out, log, watch)
-        info = _describe(plan, model, training, backend, catalog, parts, rows, weights, masker)
+        info = _describe(plan, model, training, backend, catalog, parts, rows, licences, masker)
         write_run(out, model, info)
         (out / CHECKPOINT).unlink()
         log.info("done")
@@ -277,13 +301,14 @@ def _filled_views(catalog: Catalog) -> str:
     return " or ".join(f"view={name}" for name in filled) or "none of Cutis's own; write one"
 
 
-def _training_data(
+def training_data(
     catalog: Catalog,
     rows: dict[Part, pd.DataFrame],
     diagnoses: tuple[str, ...],
     settings: Preprocessing,
     segmenter: SegmenterRun | None,
 ) -> tuple[TrainingData, LesionMasks | None]:
+    """The photos of both parts as the network takes them, kept in the catalog's cache."""
     table, place = different_photos(pd.concat([rows[part] for part in _READ]))
     paths = [catalog.locate(stored) for stored in table["path"]]
     cache = catalog.folder / ".cache"
@@ -309,7 +334,7 @@ def _describe(
     catalog: Catalog,
     split: Split,
     rows: dict[Part, pd.DataFrame],
-    weights: str,
+    start: tuple[str, ...],
     segmenter: SegmenterRun | None,
 ) -> ModelInfo:
     counts = data.train_counts()
@@ -317,15 +342,14 @@ def _describe(
     if recipe.stage[-1].imbalance == "logit_adjustment":
         prior = log_prior(counts)
     if recipe.answer == "prior" and prior is not None:
-        _fold_into_bias(model, prior)
+        add_to_answer(model, prior)
         prior = None
     logits = logits_of(model, data.pixels, data.validation, backend).numpy()
-    licence = weights_licence(model.backbone, weights)
-    start = (f"start weights: {licence}",) if licence else ()
     masked = (f"segmenter: {segmenter.info.licence}",) if segmenter is not None else ()
     return ModelInfo(
         cutis_version=__version__,
         architecture=recipe.model.backbone,
+        widths=model.backbone.widths,
         head=_head(recipe),
         diagnoses=data.diagnoses,
         view=recipe.view,
@@ -340,8 +364,13 @@ def _describe(
     )
 
 
-def _fold_into_bias(model: Classifier, prior: NDArray[np.float32]) -> None:
-    """Puts the training frequencies back by adding the log prior to the last layer's bias."""
+def _start_licences(model: Classifier, weights: str) -> tuple[str, ...]:
+    licence = weights_licence(model.backbone, weights)
+    return (f"start weights: {licence}",) if licence else ()
+
+
+def add_to_answer(model: Classifier, prior: NDArray[np.float32]) -> None:
+    """Puts training frequencies back: adds a log prior to the last layer's bias."""
     bias = model.head.answer.bias
     shift = torch.from_numpy(prior).to(bias.device)
     with torch.no_grad():
