@@ -15,7 +15,7 @@ from PIL import Image
 
 from cutis import preprocessing
 from cutis.errors import PhotoError
-from cutis.preprocessing import decode, load, normalise, resize
+from cutis.preprocessing import SharedPhoto, decode, load, normalise, resize
 from cutis.records import Preprocessing
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -130,6 +130,44 @@ def test_scaled_decoding_keeps_the_shorter_side(
     photo = encoded(quarters(640, 480), "JPEG")
     assert decode(photo, at_least=at_least).shape == (*shape, 3)
     assert decode(encoded(quarters(640, 480), "PNG"), at_least=at_least).shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+def test_a_shared_photo_is_decoded_once_a_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    path = tmp_path / "photo.any"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path.write_bytes(encoded(quarters(640, 480), form, exif=exif))
+    sides = (224, None, 240, 100, 120, None, 481)
+    alone = [decode(path, at_least=side) for side in sides]
+    decoded = []
+    upright = preprocessing._upright_rgb
+
+    def counted(image: Image.Image) -> Image.Image:
+        decoded.append(image.size)
+        return upright(image)
+
+    monkeypatch.setattr(preprocessing, "_upright_rgb", counted)
+    shared = SharedPhoto(path)
+    for side, expected in zip(sides, alone, strict=True):
+        found = decode(shared, at_least=side)
+        assert found.shape == expected.shape
+        assert (found == expected).all()
+        assert not found.flags.writeable
+    assert len(decoded) == (3 if form == "JPEG" else 1)
+
+
+def test_a_shared_photo_is_refused_as_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(quarters(640, 480), "JPEG")[:2000])
+    for _ in range(2):
+        with pytest.raises(PhotoError, match="the photo is damaged") as caught:
+            decode(SharedPhoto(path), at_least=224)
+        assert caught.value.where == str(path)
+    with pytest.raises(PhotoError, match="this is not a photo"):
+        load(SharedPhoto(b"nothing"), Preprocessing())
 
 
 def test_phones_that_append_pictures_to_the_photo() -> None:

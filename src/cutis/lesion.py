@@ -5,13 +5,12 @@ network's input, in training, evaluation, exported models and the app.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cutis.preprocessing import decode, resize
+from cutis.preprocessing import Photo, decode, resize
 from cutis.records import Preprocessing
 
 MARGIN = 0.2
@@ -58,7 +57,7 @@ class LesionMasks:
 
 
 def load_lesion(
-    photo: Path | bytes,
+    photo: Photo,
     settings: Preprocessing,
     probabilities: NDArray[np.float32],
     threshold: float,

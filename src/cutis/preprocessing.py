@@ -6,6 +6,8 @@ were judged are the pixels that people get.
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +33,33 @@ SCALINGS = {
 """Mean and deviation of RGB in [0, 1], by the name that recipes use."""
 
 
-def decode(photo: Path | bytes, *, at_least: int | None = None) -> NDArray[np.uint8]:
+class SharedPhoto:
+    """A photo for several readers: decoded once for all whose sides come to the same scale.
+
+    The decoded arrays are shared too, so nobody may write into them.
+    """
+
+    def __init__(self, photo: Path | bytes) -> None:
+        self.photo = photo
+        self._decoded: dict[tuple[int, int], NDArray[np.uint8]] = {}
+
+    def decode(self, at_least: int | None) -> NDArray[np.uint8]:
+        """As `decode`, and raises as it does."""
+        with _opened(self.photo, at_least) as image:
+            size = image.size  # at the scale of which it will be decoded
+            if size not in self._decoded:
+                self._decoded[size] = np.asarray(_upright_rgb(image))
+            return self._decoded[size]
+
+
+Photo = Path | bytes | SharedPhoto
+"""A file, a file's bytes, or either of them for several readers."""
+
+
+def decode(photo: Photo, *, at_least: int | None = None) -> NDArray[np.uint8]:
     """Decodes a photo to upright RGB of shape (height, width, 3).
 
     Args:
-        photo: a file, or a file's bytes.
         at_least: the side that the caller resizes to. JPEG then decodes at the smallest of the
             scales 1, 1/2, 1/4 and 1/8 whose shorter side is not below it (libjpeg's scaled DCT),
             which costs a fraction of the time. None decodes at full size.
@@ -43,13 +67,22 @@ def decode(photo: Path | bytes, *, at_least: int | None = None) -> NDArray[np.ui
     EXIF orientation is obeyed; CMYK, palette, 16-bit and grey photos are converted; alpha is laid
     on white. Raises PhotoError for what is not a photo, is damaged, or is too large.
     """
+    if isinstance(photo, SharedPhoto):
+        return photo.decode(at_least)
+    with _opened(photo, at_least) as image:
+        return np.asarray(_upright_rgb(image))
+
+
+@contextmanager
+def _opened(photo: Path | bytes, at_least: int | None) -> Iterator[ImageFile.ImageFile]:
+    """A photo ready to be decoded at its scale; errors, of decoding too, become PhotoErrors."""
     where = photo if isinstance(photo, Path) else None
     try:
         with Image.open(photo if isinstance(photo, Path) else io.BytesIO(photo)) as image:
             _check_format(image, where)
             if at_least is not None and image.format in _JPEG:
                 image.draft(None, (at_least, at_least))
-            return np.asarray(_upright_rgb(image))
+            yield image
     except UnidentifiedImageError as error:
         raise PhotoError(
             "this is not a photo",
@@ -93,7 +126,7 @@ def resize(rgb: NDArray[np.uint8], size: int, fit: str = "stretch") -> NDArray[n
     return np.asarray(resized)
 
 
-def load(photo: Path | bytes, settings: Preprocessing) -> NDArray[np.uint8]:
+def load(photo: Photo, settings: Preprocessing) -> NDArray[np.uint8]:
     """A photo's pixels at the network's input size, (size, size, 3) uint8.
 
     Settings with a `lesion` need its mask: `cutis.lesion.load_lesion`.

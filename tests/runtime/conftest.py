@@ -18,7 +18,7 @@ from cutis.evaluation.names import display_name
 from cutis.records import NOTICE, ModelInfo, Preprocessing, Provenance, SegmenterInfo
 from cutis.runtime.bundle import (
     MODEL_FILES,
-    SEGMENTER_FILE,
+    SEGMENTER_FILES,
     BundleDiagnosis,
     BundleInfo,
     write_info,
@@ -116,7 +116,7 @@ def segmenter_bundle(tmp_path: Path, segmenter_info: SegmenterInfo) -> Path:
     """A bundle with nothing but a segmenter."""
     folder = tmp_path / "segmenter-bundle"
     folder.mkdir()
-    onnx.save(darkness_network(), folder / SEGMENTER_FILE)
+    onnx.save(darkness_network(), folder / SEGMENTER_FILES["fp32"])
     record_files(folder, None, segmenter_info)
     return folder
 
@@ -125,7 +125,7 @@ def segmenter_bundle(tmp_path: Path, segmenter_info: SegmenterInfo) -> Path:
 def lesion_bundle(bundle: Path, model_info: ModelInfo, segmenter_info: SegmenterInfo) -> Path:
     """A bundle whose model sees what is not lesion in black."""
     settings = model_info.preprocessing.model_copy(update={"lesion": "mask"})
-    onnx.save(darkness_network(), bundle / SEGMENTER_FILE)
+    onnx.save(darkness_network(), bundle / SEGMENTER_FILES["fp32"])
     record_files(bundle, model_info.model_copy(update={"preprocessing": settings}), segmenter_info)
     return bundle
 
@@ -156,7 +156,6 @@ def record_files(
         default_model="int8" if model_info else None,
         segmenter=segmenter_info,
         files={path.name: sha256_file(path) for path in files},
-        calibration_photos=5,
         notice=NOTICE,
     )
     write_info(folder, info)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from PIL import Image
@@ -11,11 +12,13 @@ from PIL import Image
 from cutis.errors import InputError
 from cutis.lesion import load_lesion
 from cutis.metrics.segmentation import score_masks
+from cutis.preprocessing import SharedPhoto
 from cutis.records import ModelInfo, SegmenterInfo
 from cutis.runtime import Predictor, Segmenter, predict_photos, predict_to_file
-from cutis.runtime.bundle import SEGMENTER_FILE, _seal, read_info
+from cutis.runtime.bundle import SEGMENTER_FILES, _seal, read_info, write_info
+from cutis.runtime.network import Network
 
-from .conftest import DIAGNOSES, record_files, with_disk
+from .conftest import DIAGNOSES, darkness_network, record_files, with_disk
 
 
 def save(rgb: np.ndarray, path: Path) -> Path:
@@ -44,6 +47,67 @@ def test_probabilities_are_the_sigmoid_of_the_logits(segmenter_bundle: Path) -> 
     logits = -5 * (pixels / 127.5 - 1).sum(axis=3)
     assert (probabilities.shape, probabilities.dtype) == ((7, 64, 64), np.float32)
     np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
+def test_another_engine_marks_the_same(segmenter_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    photo = save(with_disk(90, 120), tmp_path / "photo.png")
+    usual, other = (Segmenter.load(segmenter_bundle, engine=e) for e in ("onnxruntime", "openvino"))
+    assert (other.network.engine, other.sha256) == ("openvino", usual.sha256)
+    assert (other.segment(photo).mask == usual.segment(photo).mask).all()
+
+
+@pytest.mark.parametrize(
+    ("passed", "tried"),
+    [
+        ((), []),
+        (("fp32/openvino",), []),  # a classifier's
+        (("segmenter-int8/openvino",), []),  # another file's
+        (("segmenter-fp32/openvino",), ["onnxruntime", "openvino"]),
+    ],
+)
+def test_auto_compares_what_marks_the_same(
+    segmenter_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    passed: tuple[str, ...],
+    tried: list[str],
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = set()
+    monkeypatch.setattr(Network, "try_out", lambda self: found.add(self.engine))
+    info = read_info(segmenter_bundle).model_copy(update={"passed": passed})
+    write_info(segmenter_bundle, info)
+    segmenter = Segmenter.load(segmenter_bundle, engine="auto")
+    assert sorted(found) == tried
+    assert segmenter.network.engine in (tried or ["onnxruntime"])
+
+
+def test_engines_that_do_not_segment(segmenter_bundle: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'openvino'"):
+        Segmenter.load(segmenter_bundle, engine="open-vino")
+    with pytest.raises(InputError, match="0 threads"):
+        Segmenter.load(segmenter_bundle, threads=0)
+
+
+def test_the_default_segmenter_runs_unless_another_is_named(
+    segmenter_bundle: Path, segmenter_info: SegmenterInfo
+) -> None:
+    quantised = darkness_network()
+    quantised.doc_string = "another file"
+    onnx.save(quantised, segmenter_bundle / SEGMENTER_FILES["int8"])
+    record_files(segmenter_bundle, None, segmenter_info)
+    fp32 = Segmenter.load(segmenter_bundle).sha256
+    info = read_info(segmenter_bundle).model_copy(update={"default_segmenter": "int8"})
+    write_info(segmenter_bundle, info)
+    assert Segmenter.load(segmenter_bundle).sha256 != fp32
+    assert Segmenter.load(segmenter_bundle, network="fp32").sha256 == fp32
+
+
+def test_the_segmenter_in_the_box(segmenter_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cutis.runtime.segmenter.box_bundle", lambda: segmenter_bundle)
+    assert Segmenter.load().sha256 == Segmenter.load(segmenter_bundle).sha256
 
 
 def test_the_threshold_of_the_record_makes_the_mask(
@@ -90,12 +154,14 @@ def test_a_bundle_from_before_segmenters_loads(bundle: Path) -> None:
 
 
 def test_a_changed_segmenter_is_refused(lesion_bundle: Path) -> None:
-    path = lesion_bundle / SEGMENTER_FILE
+    path = lesion_bundle / SEGMENTER_FILES["fp32"]
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     for load in (Segmenter.load, Predictor.load):
-        with pytest.raises(InputError, match=f"{SEGMENTER_FILE} of the bundle was changed"):
+        with pytest.raises(
+            InputError, match=f"{SEGMENTER_FILES['fp32']} of the bundle was changed"
+        ):
             load(lesion_bundle)
 
 
@@ -104,7 +170,7 @@ def test_a_model_that_needs_a_segmenter_does_not_run_without(
 ) -> None:
     settings = model_info.preprocessing.model_copy(update={"lesion": "crop"})
     info = model_info.model_copy(update={"preprocessing": settings})
-    (lesion_bundle / SEGMENTER_FILE).unlink()
+    (lesion_bundle / SEGMENTER_FILES["fp32"]).unlink()
     record_files(lesion_bundle, info)
     with pytest.raises(InputError, match="looks at the lesion, and the bundle holds no segmenter"):
         Predictor.load(lesion_bundle)
@@ -184,15 +250,15 @@ def test_rows_of_another_segmenter_are_not_taken_over(
     grey = np.full((50, 60, 3), 120, np.uint8)
     photos = [save(grey, tmp_path / f"grey-{number}.png") for number in range(2)]
     out = tmp_path / "out.csv"
-    read = Predictor.read
+    look = Predictor.lesion
 
-    def stopped(self: Predictor, photo: Path) -> tuple[np.ndarray, str | None]:
-        if photo == photos[1]:
+    def stopped(self: Predictor, photo: SharedPhoto) -> np.ndarray | None:
+        if photo.photo == photos[1]:
             raise KeyboardInterrupt
-        return read(self, photo)
+        return look(self, photo)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "read", stopped)
+        patch.setattr(Predictor, "lesion", stopped)
         with pytest.raises(KeyboardInterrupt):
             predict_to_file(Predictor.load(lesion_bundle), photos, out, part_rows=1)
     info = read_info(lesion_bundle).model

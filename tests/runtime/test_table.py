@@ -28,10 +28,12 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The photos that were really worked on."""
     seen: list[Path] = []
 
-    def watched(predictor: Predictor, photos: Iterable[Path]) -> Iterator[pd.DataFrame]:
+    def watched(
+        predictor: Predictor, photos: Iterable[Path], **options: bool
+    ) -> Iterator[pd.DataFrame]:
         photos = list(photos)
         seen.extend(photos)
-        return predict_photos(predictor, photos)
+        return predict_photos(predictor, photos, **options)
 
     monkeypatch.setattr(table, "predict_photos", watched)
     return seen
@@ -40,12 +42,14 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, parts: int) -> None:
     done = 0
 
-    def interrupted(predictor: Predictor, photos: Iterable[Path]) -> Iterator[pd.DataFrame]:
+    def interrupted(
+        predictor: Predictor, photos: Iterable[Path], **options: bool
+    ) -> Iterator[pd.DataFrame]:
         nonlocal done
         if done == parts:
             raise KeyboardInterrupt
         done += 1
-        return predict_photos(predictor, photos)
+        return predict_photos(predictor, photos, **options)
 
     monkeypatch.setattr(table, "predict_photos", interrupted)
 

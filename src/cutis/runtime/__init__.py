@@ -1,5 +1,6 @@
 """Answers and lesion masks from a bundle: fast, in bounded memory, without torch."""
 
+from cutis.runtime.answers import PhotoAnswer, answer_photo
 from cutis.runtime.bundle import BundleInfo
 from cutis.runtime.photos import find_photos
 from cutis.runtime.predictor import Predictor
@@ -10,11 +11,13 @@ from cutis.runtime.table import PredictionSummary, predict_to_file
 
 __all__ = [
     "BundleInfo",
+    "PhotoAnswer",
     "PredictionSummary",
     "Predictor",
     "SegmentSummary",
     "Segmentation",
     "Segmenter",
+    "answer_photo",
     "find_photos",
     "predict_photos",
     "predict_to_file",

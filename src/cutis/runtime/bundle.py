@@ -2,18 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from cutis.errors import InputError
+from cutis.metrics.answer_policy import AnswerPolicy
 from cutis.records import FORMAT_VERSION, ModelInfo, Record, SegmenterInfo
 from cutis.taxonomy import Malignancy, Urgency
 
 INFO_FILE = "bundle.json"
-MODEL_FILES = {"int8": "model-int8.onnx", "fp32": "model.onnx"}
-"""The classifiers that a bundle may hold."""
-SEGMENTER_FILE = "segmenter.onnx"
+MODEL_FILES = {"int8": "model-int8.onnx", "fp32": "model.onnx", "tflite": "model-int8.tflite"}
+"""The classifiers that a bundle may hold, by the network's name."""
+SEGMENTER_FILES = {"int8": "segmenter-int8.onnx", "fp32": "segmenter.onnx"}
+"""The segmenters likewise."""
+FEATURES_FILE = "features.npz"
+"""Where the features of the training photos lie (`FeatureSpace`)."""
 
 EXPORT_AGAIN = "export the run again, or copy the bundle again from its origin"
 
@@ -39,8 +44,11 @@ class BundleInfo(Record):
     diagnoses: tuple[BundleDiagnosis, ...] = ()  # in the order of the logits
     default_model: str | None = None  # runs unless told: int8 where it answers as the run does
     segmenter: SegmenterInfo | None = None
+    default_segmenter: str | None = None
+    policies: Mapping[str, AnswerPolicy] = {}  # by network; none where too few photos were at hand
+    passed: tuple[str, ...] = ()  # "network/engine" that answer as the run does
+    allowed: Mapping[str, tuple[str, ...]] = {}  # those that do not, and why; let in by --allow
     files: dict[str, str]  # SHA-256 by name, of every other file of the bundle
-    calibration_photos: int = 0  # on which the int8 network's ranges were measured
     notice: str
 
 

@@ -1,23 +1,30 @@
-"""An ONNX network from uint8 pixels to logits."""
+"""A bundle's network from uint8 pixels to logits."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from cutis.errors import InputError
 from cutis.lesion import channels
 from cutis.preprocessing import normalise
 from cutis.records import Preprocessing
+from cutis.runtime.engines import FEATURES, INPUT, OUTPUT, Outputs, open_engine
 
-INPUT, OUTPUT = "pixels", "logits"
+__all__ = [
+    "FEATURES",
+    "INPUT",
+    "OUTPUT",
+    "RUN_BATCH",
+    "Network",
+    "Outputs",
+    "available_cores",
+    "wanted_threads",
+]
 
 RUN_BATCH = 4
 """Photos of one run: with more, MobileNetV2's activations no longer fit the processor's cache."""
-
-_ERRORS_ONLY = 3
 
 
 def available_cores() -> int:
@@ -28,35 +35,37 @@ def available_cores() -> int:
 
 
 class Network:
-    """Runs a network's bytes with ONNX Runtime.
+    """Runs a network's bytes with an engine.
 
     Threads work on different photos, not together on one: nothing waits for anything, which is
     half as fast again on two cores, and gives the same logits with any number of threads.
+
+    Attributes:
+        preprocessing: of the network's input.
+        engine: the name of what runs it.
+        threads: photos worked on at a time.
     """
 
     def __init__(
-        self, data: bytes, preprocessing: Preprocessing, *, threads: int | None = None
+        self,
+        data: bytes,
+        preprocessing: Preprocessing,
+        *,
+        engine: str = "onnxruntime",
+        threads: int | None = None,
     ) -> None:
-        """Raises InputError when ONNX Runtime cannot run the network, or for threads below one."""
-        if threads is not None and threads < 1:
-            raise InputError(f"{threads} threads cannot work", expected="1 or more")
-        self.threads = threads or available_cores()
+        """Raises InputError as `open_engine` does, and for threads below one."""
+        self.threads = wanted_threads(threads)
         self.preprocessing = preprocessing
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = _ERRORS_ONLY
-        try:
-            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors have no common base of their own
-            raise InputError(
-                f"ONNX Runtime {ort.__version__} cannot run this network ({error})",
-                fix="update onnxruntime, or export the run again",
-            ) from error
+        self.engine = engine
+        self._engine = open_engine(engine, data, self.threads)
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(batch, size, size, 3) uint8 to float32 logits, on all threads.
+        """As `outputs`, the logits alone."""
+        return self.outputs(pixels).logits
+
+    def outputs(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """(batch, size, size, 3) uint8 to what the network computes of it, on all threads.
 
         With `lesion = "channel"` the pixels have four channels. The logits are (batch, diagnoses)
         of a classifier and (batch, 1, size, size) of a segmenter.
@@ -69,11 +78,32 @@ class Network:
             )
         runs = [pixels[i : i + RUN_BATCH] for i in range(0, max(len(pixels), 1), RUN_BATCH)]
         if len(runs) == 1 or self.threads == 1:
-            return np.concatenate([self._run(run) for run in runs])
+            return _joined([self._run(run) for run in runs])
         with ThreadPoolExecutor(min(self.threads, len(runs))) as pool:
-            return np.concatenate(list(pool.map(self._run, runs)))
+            return _joined(list(pool.map(self._run, runs)))
 
-    def _run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        feed = {INPUT: normalise(pixels, self.preprocessing)}
-        logits: NDArray[np.float32] = self._session.run([OUTPUT], feed)[0]
-        return logits
+    def try_out(self) -> None:
+        """Answers a few random photos on every thread, as a measure of speed."""
+        side, planes = self.preprocessing.size, channels(self.preprocessing)
+        shape = (RUN_BATCH * self.threads, side, side, planes)
+        self.outputs(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+    def _run(self, pixels: NDArray[np.uint8]) -> Outputs:
+        return self._engine.run(normalise(pixels, self.preprocessing))
+
+
+def wanted_threads(threads: int | None) -> int:
+    """The number of threads, as many as there are cores for None; InputError below one."""
+    if threads is not None and threads < 1:
+        raise InputError(f"{threads} threads cannot work", expected="1 or more")
+    return threads or available_cores()
+
+
+def _joined(runs: list[Outputs]) -> Outputs:
+    if len(runs) == 1:
+        return runs[0]
+    features = [run.features for run in runs if run.features is not None]
+    return Outputs(
+        np.concatenate([run.logits for run in runs]),
+        np.concatenate(features) if features else None,
+    )

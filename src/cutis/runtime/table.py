@@ -1,5 +1,6 @@
 """A table of predictions as CSV or Parquet."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from cutis.errors import InputError, nearest
-from cutis.runtime.bundle import MODEL_FILES
+from cutis.metrics.quality import THRESHOLDS
 from cutis.runtime.parts import TableWork, write_in_parts
 from cutis.runtime.predictor import Predictor
-from cutis.runtime.stream import FALLBACK, predict_photos, text_columns, value_columns
+from cutis.runtime.stream import FALLBACK, VERDICT, predict_photos, text_columns, value_columns
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 
@@ -28,40 +29,50 @@ class PredictionSummary:
     resumed: int  # taken over from interrupted work
     fallbacks: Mapping[str, int] = field(default_factory=dict)
     """Taken whole by a model that looks at the lesion, by reason."""
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    """Of a bundle with a policy, by verdict."""
 
 
 def predict_to_file(
-    predictor: Predictor, photos: Sequence[Path], out: Path, *, part_rows: int = PART_ROWS
+    predictor: Predictor,
+    photos: Sequence[Path],
+    out: Path,
+    *,
+    part_rows: int = PART_ROWS,
+    quality: bool = True,
 ) -> PredictionSummary:
     """Writes the predictions for the photos, with `predict_photos`' columns, as CSV or Parquet.
 
     Until all are done the rows stand in parts in the folder `<out>.partial`. The same call after
-    an interruption takes over the parts that the same network made for the same leading photos.
-    `out` appears, or is replaced, in one step at the end. Raises InputError for another suffix, an
-    `out` or partial folder that is something else, a full disk and a forbidden folder.
+    an interruption takes over the parts that the same bundle made, with the same network, engine
+    and `quality`, for the same leading photos. `out` appears, or is replaced, in one step at the
+    end. Raises InputError for another suffix, an `out` or partial folder that is something else, a
+    full disk and a forbidden folder.
     """
     _check_target(out)
-    schema = _schema(predictor)
+    schema = _schema(predictor, quality)
 
     def rows(wanted: slice) -> Iterator[pa.Table]:
-        for table in predict_photos(predictor, photos[wanted]):
+        for table in predict_photos(predictor, photos[wanted], quality=quality):
             yield pa.Table.from_pandas(table, schema, preserve_index=False)
 
     work = TableWork(
         out=out,
         schema=schema,
-        key=_key(predictor),
+        key=_key(predictor, quality),
         known={"path": [str(photo) for photo in photos]},
         rows=rows,
         part_rows=part_rows,
     )
-    done = write_in_parts(work, counted=text_columns(predictor))
+    counted = {FALLBACK, VERDICT, "error"} & set(schema.names)
+    done = write_in_parts(work, counted=sorted(counted))
     return PredictionSummary(
         out,
         photos=len(photos),
         unreadable=done.counts["error"].total(),
         resumed=done.resumed,
         fallbacks=done.counts.get(FALLBACK, {}),
+        verdicts=done.counts.get(VERDICT, {}),
     )
 
 
@@ -77,16 +88,19 @@ def _check_target(out: Path) -> None:
         raise InputError("the output is a folder", where=out, fix="name a file after --out")
 
 
-def _schema(predictor: Predictor) -> pa.Schema:
+def _schema(predictor: Predictor, quality: bool) -> pa.Schema:
     return pa.schema(
         [
             pa.field("path", pa.string()),
             *(pa.field(name, pa.float32()) for name in value_columns(predictor)),
-            *(pa.field(name, pa.string()) for name in text_columns(predictor)),
+            *(pa.field(name, pa.string()) for name in text_columns(predictor, quality=quality)),
         ]
     )
 
 
-def _key(predictor: Predictor) -> str:
-    network = predictor.info.files[MODEL_FILES[predictor.model]]
-    return f"{network} {predictor.segmenter.sha256}" if predictor.segmenter else network
+def _key(predictor: Predictor, quality: bool) -> str:
+    """Names all that the rows depend on: the bundle's record has the hash of every file."""
+    segmenter = predictor.segmenter.sha256 if predictor.segmenter else ""
+    measured = str(THRESHOLDS) if quality else ""
+    parts = [predictor.info.model_dump_json(), predictor.model, predictor.engine, segmenter]
+    return hashlib.sha256("\n".join([*parts, measured]).encode()).hexdigest()
