@@ -1,11 +1,12 @@
 """`cutis predict`: what a bundle says of photos."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from cutis.cli.tables import print_table
+from cutis.cli.options import Engine
 from cutis.records import NOTICE
 
 if TYPE_CHECKING:
@@ -13,48 +14,113 @@ if TYPE_CHECKING:
 
     from cutis.runtime import PredictionSummary
 
+_MOST = 3  # answers shown of a bundle that has no sets
+_NO_REASSURANCE = "This is no sign that the spot is harmless."
+
 
 def predict(
     photos: Annotated[
         list[Path],
         Argument(metavar="PHOTO|FOLDER…", help="Photos and folders of them.", show_default=False),
     ],
-    model: Annotated[Path, Option(metavar="BUNDLE", help="The bundle that answers.")],
+    model: Annotated[
+        Path | None,
+        Option(
+            metavar="BUNDLE",
+            help="The bundle that answers; by default the model that comes with "
+            "Cutis, whose weights are for non-commercial use.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         Option(metavar="FILE.csv|.parquet", help="Write a table; give the same again to go on."),
     ] = None,
+    engine: Engine = "auto",
+    quality: Annotated[
+        bool, Option(help="Let the photo's quality decide too; without it work is faster.")
+    ] = True,
 ) -> "pd.DataFrame | PredictionSummary":
-    """Answer photos with a bundle, without torch."""
+    """Answer photos with a bundle, or say why it cannot tell; needs no torch."""
     import pandas as pd
 
     from cutis.runtime import Predictor, find_photos, predict_photos, predict_to_file
 
-    predictor = Predictor.load(model)
     found = find_photos(photos)
+    predictor = Predictor.load(model, engine=engine)
     if out is not None:
-        return predict_to_file(predictor, found, out)
-    return pd.concat(predict_photos(predictor, found), ignore_index=True)
+        return predict_to_file(predictor, found, out, quality=quality)
+    return pd.concat(predict_photos(predictor, found, quality=quality), ignore_index=True)
 
 
 def show(result: "pd.DataFrame | PredictionSummary") -> int:
-    """Prints the first answers of each photo, or where the table is."""
+    """Prints what is said of each photo, or where the table is."""
     from cutis.runtime import PredictionSummary
 
     if isinstance(result, PredictionSummary):
         print(f"{result.out}: {result.photos} photos, {result.unreadable} unreadable")
+        if result.verdicts:
+            print(f"verdicts: {_counted(result.verdicts)}")
         if result.fallbacks:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in result.fallbacks.items())
-            print(f"photos taken whole, since their mask was not used: {reasons}")
+            print(
+                f"photos taken whole, since their mask was not used: {_counted(result.fallbacks)}"
+            )
     else:
-        print_table(["photo", "first answers"], [_answers(row) for _, row in result.iterrows()])
+        for cells in result.to_dict("records"):
+            row = {str(name): cell for name, cell in cells.items()}
+            print(row["path"], *_said(row), sep="\n  ")
     print(NOTICE)
     return 0
 
 
-def _answers(row: "pd.Series") -> list[str]:
-    if isinstance(row["error"], str):
-        return [row["path"], f"unreadable: {row['error']}"]
-    diagnoses = [name[len("logit_") :] for name in row.index if name.startswith("logit_")]
-    first = row[diagnoses].astype(float).nlargest(3)
-    return [row["path"], ", ".join(f"{name} {share:.2f}" for name, share in first.items())]
+def _counted(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in values.items())
+
+
+def _said(row: Mapping[str, object]) -> list[str]:
+    """The lines below a photo's name."""
+    from cutis.metrics.answer_policy import REASON_TEXTS, Verdict
+
+    error = row["error"]
+    if "verdict" not in row:
+        return [f"unreadable: {error}"] if isinstance(error, str) else [_in_words(row, _first(row))]
+    reasons = _words(row["reasons"], ",")
+    possible = _words(row["prediction_set"], ";")
+    lines = [": ".join(filter(None, [str(row["verdict"]), ", ".join(reasons)]))]
+    if possible:
+        lines.append(f"possible: {_in_words(row, possible)}")
+    if isinstance(error, str):
+        lines.append(f"error: {error}")
+    lines += [REASON_TEXTS[reason] for reason in reasons]
+    if row["verdict"] == Verdict.CANNOT_TELL:
+        # The reasons are those of the refusal alone; this one is said all the same.
+        lines += [REASON_TEXTS["malignant_possible"]] if _malignant(possible) else []
+        lines.append(_NO_REASSURANCE)
+    return lines
+
+
+def _words(cell: object, between: str) -> list[str]:
+    return cell.split(between) if isinstance(cell, str) else []
+
+
+def _first(row: Mapping[str, object]) -> list[str]:
+    names = [name[len("logit_") :] for name in row if name.startswith("logit_")]
+    return sorted(names, key=lambda name: -_share(row, name))[:_MOST]
+
+
+def _in_words(row: Mapping[str, object], names: Sequence[str]) -> str:
+    from cutis.evaluation.names import display_name
+
+    return ", ".join(f"{display_name(name)} {_share(row, name):.2f}" for name in names)
+
+
+def _share(row: Mapping[str, object], name: str) -> float:
+    share = row[name]
+    return float(share) if isinstance(share, int | float) else 0.0
+
+
+def _malignant(names: Sequence[str]) -> bool:
+    from cutis.evaluation.names import malignancy
+    from cutis.taxonomy import Malignancy
+
+    return any(malignancy(name) != Malignancy.BENIGN for name in names)
