@@ -7,13 +7,14 @@ VENV ?= .venv
 PIP_ARGS ?=
 DEMO ?= cutis-demo
 PEERS ?= .venv-peers
+LITERT ?= .venv-litert
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # Two busy-waiting OpenMP pools on few cores slow each other down by more than an order.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint types docs bench-peers clean
+.PHONY: demo test lint types docs bench-peers litert clean
 
 demo: $(READY)
 	rm -rf $(DEMO)
@@ -37,6 +38,12 @@ bench-peers:
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt
 
+# LiteRT's converter, which `cutis export` needs for tflite, in an environment of its own (2.1 GB).
+litert:
+	$(PYTHON) -m venv $(LITERT)
+	$(LITERT)/bin/python -m pip install --quiet $(PIP_ARGS) \
+		--requirement src/cutis/export/litert-requirements.txt
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cutis needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
@@ -44,4 +51,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(LITERT) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -18,7 +18,12 @@ def test_every_public_name_is_there_and_listed() -> None:
 
 
 def test_every_verb_is_a_function_of_the_package() -> None:
-    named = {"import": "import_photos", "export": "export_bundle", "models": "list_backbones"}
+    named = {
+        "import": "import_photos",
+        "export": "export_bundle",
+        "models": "list_backbones",
+        "app": "run_app",
+    }
     for verb in VERBS:
         assert getattr(cutis, named.get(verb, verb.replace("-", "_"))) is VERBS[verb].function
 

@@ -2,8 +2,8 @@
 
 The names below are loaded when they are first used, so that `import cutis` is quick and needs no
 torch. The verbs of the command line are functions with the same typed arguments; `cutis export` is
-`export_bundle` and `cutis models` is `list_backbones`, since `cutis.export` and `cutis.models` are
-packages, and `cutis import` is `import_photos`.
+`export_bundle`, `cutis models` is `list_backbones` and `cutis app` is `run_app`, since
+`cutis.export`, `cutis.models` and `cutis.app` are packages, and `cutis import` is `import_photos`.
 """
 
 from importlib import import_module
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from cutis.cli.abstention import abstention
     from cutis.cli.audit import audit
     from cutis.cli.catalog import catalog
     from cutis.cli.compare import compare
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from cutis.cli.leak_cost import leak_cost
     from cutis.cli.models import models as list_backbones
     from cutis.cli.predict import predict
+    from cutis.cli.prune import prune
     from cutis.cli.reproduce import reproduce
+    from cutis.cli.run_app import run_app
     from cutis.cli.search import search
     from cutis.cli.segment import segment
     from cutis.cli.split import split
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from cutis.errors import CutisError, InputError
     from cutis.recipes import Recipe, load_recipe
     from cutis.records import Part
-    from cutis.runtime import Predictor, Segmenter, predict_photos
+    from cutis.runtime import PhotoAnswer, Predictor, Segmenter, answer_photo, predict_photos
     from cutis.training.run import Run, load_run
 
 __all__ = [
@@ -41,11 +44,14 @@ __all__ = [
     "CutisError",
     "InputError",
     "Part",
+    "PhotoAnswer",
     "Predictor",
     "Recipe",
     "Run",
     "Segmenter",
     "__version__",
+    "abstention",
+    "answer_photo",
     "audit",
     "catalog",
     "compare",
@@ -62,7 +68,9 @@ __all__ = [
     "part_rows",
     "predict",
     "predict_photos",
+    "prune",
     "reproduce",
+    "run_app",
     "search",
     "segment",
     "split",
@@ -74,10 +82,13 @@ _PLACES = {
     "CutisError": "cutis.errors:CutisError",
     "InputError": "cutis.errors:InputError",
     "Part": "cutis.records:Part",
+    "PhotoAnswer": "cutis.runtime:PhotoAnswer",
     "Predictor": "cutis.runtime:Predictor",
     "Recipe": "cutis.recipes:Recipe",
     "Run": "cutis.training.run:Run",
     "Segmenter": "cutis.runtime:Segmenter",
+    "abstention": "cutis.cli.abstention:abstention",
+    "answer_photo": "cutis.runtime:answer_photo",
     "audit": "cutis.cli.audit:audit",
     "catalog": "cutis.cli.catalog:catalog",
     "compare": "cutis.cli.compare:compare",
@@ -94,7 +105,9 @@ _PLACES = {
     "part_rows": "cutis.data.splits:part_rows",
     "predict": "cutis.cli.predict:predict",
     "predict_photos": "cutis.runtime:predict_photos",
+    "prune": "cutis.cli.prune:prune",
     "reproduce": "cutis.cli.reproduce:reproduce",
+    "run_app": "cutis.cli.run_app:run_app",
     "search": "cutis.cli.search:search",
     "segment": "cutis.cli.segment:segment",
     "split": "cutis.cli.split:split",

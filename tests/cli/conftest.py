@@ -3,13 +3,14 @@
 import contextlib
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from cutis.cli import run
+from cutis.runtime.cost import Cost
 
 QUICK = ("stage.1.epochs=1", "input.size=32")
 
@@ -72,6 +73,15 @@ def trained(drawn: World) -> World:
     arguments = ("--data", drawn.catalog, "--out", drawn.run, "--weights", "none")
     drawn.done["train"] = _cutis("train", "demo", *arguments, *QUICK)
     return drawn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_costs() -> Iterator[None]:
+    """Exports in this process do not measure milliseconds, which takes seconds by network."""
+    with pytest.MonkeyPatch.context() as patch:
+        cost = Cost(milliseconds=1.5, photos_per_second=700, memory_mb=None)
+        patch.setattr("cutis.export.parity.measure_cost", lambda *_: cost)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -162,6 +162,22 @@ def test_bundle_evaluated_without_photos(refused: Refused, world: Any, tmp_path:
     assert "give --data CATALOG" in message
 
 
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_a_misspelt_engine(refused: Refused, world: Any, tmp_path: Path, verb: str) -> None:
+    places = {
+        "predict": [world.photos, "--model", world.bundle],
+        "evaluate": [world.bundle, "--data", world.catalog, "--out", tmp_path / "report"],
+    }
+    message = refused(verb, *places[verb], "--engine", "openwino")
+    assert "there is no engine 'openwino'" in message
+    assert "did you mean 'openvino'?" in message
+
+
+def test_a_run_is_not_evaluated_on_an_engine(refused: Refused, world: Any, tmp_path: Path) -> None:
+    message = refused("evaluate", world.run, "--engine", "auto", "--out", tmp_path / "report")
+    assert "--engine is for bundles" in message
+
+
 def test_export_with_another_catalog(
     refused: Refused, cutis: Any, trained: Any, tmp_path: Path
 ) -> None:

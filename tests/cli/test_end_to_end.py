@@ -105,7 +105,8 @@ def test_evaluate_writes_a_whole_report(world: Any) -> None:
 
 def test_export_writes_a_whole_bundle(world: Any) -> None:
     assert names(world.bundle) == {
-        "model.onnx", "model-int8.onnx", "bundle.json", "parity.json", "MODEL_CARD.md"
+        "model.onnx", "model-int8.onnx", "features.npz", "bundle.json", "parity.json",
+        "parity.html", "MODEL_CARD.md",
     }  # fmt: skip
     assert "model-int8.onnx" in world.done["export"].out
     info = json.loads((world.bundle / "bundle.json").read_text("utf-8"))
@@ -139,7 +140,8 @@ def test_a_bundle_and_a_table_of_its_answers_get_the_same_figures(
     assert (done.code, done.err) == (0, "")
     parts = [world.photos / f"HAM10000_images_part_{number}" for number in (1, 2)]
     table = tmp_path / "answers.parquet"
-    assert cutis("predict", *parts, "--model", world.bundle, "--out", table).code == 0
+    options = ["--model", world.bundle, "--engine", "onnxruntime", "--out", table]
+    assert cutis("predict", *parts, *options).code == 0
     done = cutis("evaluate", table, "--data", world.catalog, "--out", tmp_path / "table")
     assert (done.code, done.err) == (0, "")
     of_bundle, of_table = metrics(tmp_path / "bundle"), metrics(tmp_path / "table")

@@ -137,7 +137,7 @@ def test_a_bundle_with_a_segmenter_alone_gives_the_run_s_masks(
     run: Path, drawn: World, cutis: Cutis, refused: Refused, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle"
-    done = cutis("export", run, "--out", bundle)
+    done = cutis("export", run, "--out", bundle, "--networks", "fp32")
     assert done.code == 0, done.err
     assert "--data" in refused("evaluate", bundle, "--out", tmp_path / "a")
     tables = []

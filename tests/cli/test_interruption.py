@@ -153,7 +153,7 @@ def test_interrupted_verb_leaves_nothing_half_done(
 
     place = {
         "evaluate": "matplotlib.figure.Figure.savefig",
-        "export": "cutis.export.bundle.write_info",
+        "export": "cutis.export.assembly.write_info",
     }
     with monkeypatch.context() as patch:
         patch.setattr(place.get(verb, "os.fsync"), stop)

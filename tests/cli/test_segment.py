@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cutis.export import SegmenterPart, export_parts
+from cutis.export.photos import COLUMNS
 from cutis.records import NOTICE, Preprocessing, Provenance, SegmenterInfo
 
 _WITHOUT_TORCH = """
@@ -64,8 +65,18 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         provenance=provenance,
         licence="CC0",
     )
-    check = with_disk(48, 48)[None]
-    export_parts(out, segmenter=SegmenterPart(Darkness().eval(), info, check))
+    photos = []
+    for part in ("train", "train", "validation"):
+        path = out.parent / f"{len(photos)}.png"
+        Image.fromarray(with_disk(48, 48)).save(path)
+        photos.append({"image_id": path.stem, "path": path, "group": path.stem, "part": part})
+    export_parts(
+        out,
+        pd.DataFrame(photos, columns=list(COLUMNS)),
+        segmenter=SegmenterPart(Darkness().eval(), info),
+        networks=["fp32"],
+        measure=False,
+    )
     return out
 
 

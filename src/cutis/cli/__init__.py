@@ -10,6 +10,7 @@ import typer
 
 from cutis import __version__
 from cutis.cli import (
+    abstention,
     audit,
     catalog,
     compare,
@@ -21,7 +22,9 @@ from cutis.cli import (
     leak_cost,
     models,
     predict,
+    prune,
     reproduce,
+    run_app,
     search,
     segment,
     split,
@@ -50,9 +53,12 @@ VERBS = {
     "reproduce": Verb(reproduce.reproduce, reproduce.show),
     "leak-cost": Verb(leak_cost.leak_cost, leak_cost.show),
     "search": Verb(search.search, search.show),
+    "abstention": Verb(abstention.abstention, abstention.show),
+    "prune": Verb(prune.prune, prune.show),
     "export": Verb(export.export, export.show),
     "predict": Verb(predict.predict, predict.show),
     "segment": Verb(segment.segment, segment.show),
+    "app": Verb(run_app.run_app, run_app.show),
     "draw": Verb(draw.draw, draw.show),
     "demo": Verb(demo.demo, demo.show),
 }

@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 from cutis.cli.evaluate_masks import evaluate_segmenter, judged_segmenter
 from cutis.cli.extras import needs_training
+from cutis.cli.options import Engine
 from cutis.cli.scene import Scene, catalog_of_model, open_scene
 from cutis.cli.tables import print_table
 from cutis.errors import InputError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from cutis.data.catalog import Catalog
     from cutis.evaluation import EvaluationContext, Report
     from cutis.evaluation.segmentation import SegmentationReport
+
+
+_ENGINE = "onnxruntime"  # not the fastest of this machine: reports are the same everywhere
 
 
 class Answer(StrEnum):
@@ -69,6 +73,7 @@ def evaluate(
     answer: Annotated[
         Answer, Option(help="`prior` puts the training frequencies of the diagnoses back.")
     ] = Answer.TRAINED,
+    engine: Engine = _ENGINE,
 ) -> "Report | SegmentationReport":
     """Judge predictions or masks on photos that were not trained on, with intervals."""
     from cutis.evaluation import EvaluationContext, evaluate_predictions, read_predictions
@@ -76,14 +81,19 @@ def evaluate(
     from cutis.evaluation.table import prepare_table
 
     refuse_other_content(out, MARKER)
-    segmenter = judged_segmenter(source)
+    if engine != _ENGINE and not (source / "bundle.json").is_file():
+        raise InputError(
+            "--engine is for bundles; a run is computed by torch, a table is taken as it is",
+            where=source,
+        )
+    segmenter = judged_segmenter(source, engine)
     if segmenter is not None:
         if answer is not Answer.TRAINED:
             raise InputError(
                 "--answer prior needs a classifier; a segmenter has no diagnoses", where=source
             )
         return evaluate_segmenter(segmenter, source, out, data, split, part)
-    judged = _judged(source, answer)
+    judged = _judged(source, answer, engine)
     if data is None and source.is_file():
         return evaluate_predictions(
             read_predictions(source), None, out, context=EvaluationContext()
@@ -108,10 +118,10 @@ def evaluate(
     return evaluate_predictions(predictions, truth, out, context=context)
 
 
-def _judged(source: Path, answer: Answer) -> _Judged:
+def _judged(source: Path, answer: Answer, engine: str) -> _Judged:
     prior = answer is Answer.PRIOR
     if (source / "bundle.json").is_file():
-        return _bundle(source, prior)
+        return _bundle(source, prior, engine)
     if source.is_dir():
         return _run(source, prior)
     if not source.is_file():
@@ -121,18 +131,18 @@ def _judged(source: Path, answer: Answer) -> _Judged:
     return _Judged(None, None)
 
 
-def _bundle(source: Path, prior: bool) -> _Judged:
+def _bundle(source: Path, prior: bool, engine: str) -> _Judged:
     import pandas as pd
 
     from cutis.runtime import Predictor, predict_photos
 
     if prior:
         raise InputError("--answer prior needs a run", where=source, fix="evaluate the run")
-    predictor = Predictor.load(source)
+    predictor = Predictor.load(source, engine=engine)
 
     def predict(rows: "pd.DataFrame", catalog: "Catalog") -> "pd.DataFrame":
         paths = [catalog.locate(stored) for stored in rows["path"]]
-        table = pd.concat(predict_photos(predictor, paths), ignore_index=True)
+        table = pd.concat(predict_photos(predictor, paths, quality=False), ignore_index=True)
         return table.assign(image_id=rows["image_id"].to_numpy(), path=rows["path"].to_numpy())
 
     return _Judged(predictor.info.model, predict)

@@ -26,10 +26,10 @@ class JudgedSegmenter:
     run: Path | None = None
 
 
-def judged_segmenter(source: Path) -> JudgedSegmenter | None:
+def judged_segmenter(source: Path, engine: str) -> JudgedSegmenter | None:
     """The segmenter of a run, or of a bundle without a classifier; None for anything else."""
     if (source / "bundle.json").is_file():
-        return _bundle(source)
+        return _bundle(source, engine)
     return _run(source) if source.is_dir() else None
 
 
@@ -79,14 +79,14 @@ def _pairs(judged: JudgedSegmenter, rows: "pd.DataFrame", scene: Scene) -> "Iter
             yield found, truth
 
 
-def _bundle(source: Path) -> JudgedSegmenter | None:
+def _bundle(source: Path, engine: str) -> JudgedSegmenter | None:
     from cutis.runtime import Segmenter
     from cutis.runtime.bundle import read_info
 
     info = read_info(source)
     if info.model is not None or info.segmenter is None:
         return None
-    segmenter = Segmenter.of(source, info)
+    segmenter = Segmenter.of(source, info, engine=engine)
 
     def masks(photos: list[Path]) -> "Iterator[Mask]":
         return (segmenter.segment(photo).mask for photo in photos)

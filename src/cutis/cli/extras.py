@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from cutis.errors import MissingDependencyError
 
-_OF_TRAINING = ("torch", "safetensors", "tomlkit", "onnx", "onnxscript")
+_OF_TRAINING = ("torch", "safetensors", "tomlkit", "onnx", "onnxscript", "torch_pruning")
 _EXTRAS = dict.fromkeys(_OF_TRAINING, "train") | {"optuna": "search"}
 
 

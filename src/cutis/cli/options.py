@@ -17,6 +17,13 @@ Settings = Annotated[
     ),
 ]
 Data = Annotated[Path, Option(metavar="CATALOG", help="The catalog to train on.")]
+Engine = Annotated[
+    str,
+    Option(
+        metavar="auto|onnxruntime|openvino|litert",
+        help="What runs a bundle's networks; auto measures once which is the fastest here.",
+    ),
+]
 Split = Annotated[str, Option(metavar="NAME", help="Split of the catalog.")]
 Weights = Annotated[
     str, Option(metavar="imagenet|FILE|none", help="Where the backbone starts from.")

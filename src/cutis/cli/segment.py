@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from cutis.cli.options import Engine
 from cutis.records import NOTICE
 
 if TYPE_CHECKING:
@@ -16,16 +17,25 @@ def segment(
         list[Path],
         Argument(metavar="PHOTO|FOLDER…", help="Photos and folders of them.", show_default=False),
     ],
-    model: Annotated[Path, Option(metavar="BUNDLE", help="The bundle with the segmenter.")],
     out: Annotated[
         Path,
         Option(metavar="FOLDER", help="Masks, overlays and measures; give the same to go on."),
-    ],
+    ] = Path("segmented"),
+    model: Annotated[
+        Path | None,
+        Option(
+            metavar="BUNDLE",
+            help="The bundle with the segmenter; by default the model that comes with Cutis, "
+            "whose weights are for non-commercial use.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Engine = "auto",
 ) -> "SegmentSummary":
     """Outline the lesions on photos and measure them, without torch."""
     from cutis.runtime import Segmenter, segment_to_folder
 
-    return segment_to_folder(Segmenter.load(model), photos, out)
+    return segment_to_folder(Segmenter.load(model, engine=engine), photos, out)
 
 
 def show(result: "SegmentSummary") -> int:

@@ -1,18 +1,19 @@
 """MODEL_CARD.md: what a bundle holds, what it was trained on, and where it ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from cutis.export.parity import ModelParity, Parity, SegmenterParity
+from cutis.export.parity import Loss, NetworkCheck, Parity, SegmenterCheck, verdict
+from cutis.metrics.answer_policy import AnswerPolicy
 from cutis.metrics.lesion_measures import MEASURES_NOTICE
 from cutis.records import NOTICE, ModelInfo, Preprocessing, Provenance, SegmenterInfo
-from cutis.runtime.bundle import BundleDiagnosis, BundleInfo
+from cutis.runtime.bundle import MODEL_FILES, SEGMENTER_FILES, BundleDiagnosis, BundleInfo
 
 Scores = Mapping[str, Mapping[str, float | str | None]]
 """The `scores` of a report's metrics.json: value, low and high by name."""
 
 _LIMITS = """\
-- It knows only the diagnoses listed above, and answers one of them for any picture, be it of \
-another disease, of healthy skin or of no skin at all.
+- It knows only the diagnoses listed above. Of another disease, of healthy skin or of no skin at \
+all it may say that it cannot tell, and it may answer one of them.
 - Photos from other cameras, clinics and skin tones than those of the training photos can be \
 answered worse than the figures say.
 - The figures hold for photos like those that they were measured on, and for the shares of the \
@@ -38,11 +39,14 @@ _LESION = {
 }
 
 
-def model_card(info: BundleInfo, parity: Parity, scores: Scores | None) -> str:
+def model_card(
+    info: BundleInfo, parity: Parity, scores: Scores | None, notes: str | None = None
+) -> str:
     """The card as Markdown.
 
     Args:
         scores: the `scores` of a report's metrics.json; None leaves the figures out.
+        notes: Markdown that is taken over as it is.
     """
     held = [part for part in (info.model, info.segmenter) if part]
     sections = [
@@ -50,21 +54,26 @@ def model_card(info: BundleInfo, parity: Parity, scores: Scores | None) -> str:
         *([_UNSAFE] if any(part.provenance.unsafe for part in held) else []),
         NOTICE,
     ]
-    if info.model and parity.model:
+    if info.allowed:
+        sections.insert(1, _allowed(info.allowed))
+    if info.model:
         sections += [
             "## Model\n\n" + _model(info.model),
             "## Diagnoses\n\n" + _diagnoses(info.model, info.diagnoses),
             "## Training photos\n\n" + _training(info.model.provenance),
             "## Figures\n\n" + _figures(scores),
-            "## Export\n\n" + _export(parity.model, info.calibration_photos),
+            "## Knowing when not to answer\n\n" + _policies(info.policies),
+            "## Export\n\n" + _export(info, parity),
         ]
-    if info.segmenter and parity.segmenter:
+    if info.segmenter:
         sections += [
             "## Segmenter\n\n" + _segmenter(info.segmenter),
             "## Training photos of the segmenter\n\n" + _training(info.segmenter.provenance),
             *([] if info.model else ["## Figures\n\n" + _figures(scores)]),
-            "## Export of the segmenter\n\n" + _segmenter_export(parity.segmenter),
+            "## Export of the segmenter\n\n" + _segmenter_export(info, parity),
         ]
+    if notes:
+        sections.append("## Notes\n\n" + notes.strip())
     sections += [
         "## Limits\n\n" + _limits(info),
         "## Licence\n\n" + "\n".join(_licences(info)),
@@ -178,31 +187,120 @@ def _value(figure: Mapping[str, float | str | None]) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _export(parity: ModelParity, calibration_photos: int) -> str:
-    return "\n".join(
-        [
-            f"On {parity.photos} photos that the int8 ranges were not measured on, against the "
-            "trained network:",
-            "",
-            f"- fp32: largest difference of a logit {parity.fp32.largest_logit_difference:.2g}",
-            f"- int8: the first answer is the same on {parity.int8.agreement:.1%}, mean absolute "
-            f"difference of a probability {parity.int8.mean_probability_difference:.4f}",
-            f"- int8 ranges: measured on {calibration_photos} training photos",
-            f"- runs unless told otherwise: {parity.default_model}",
-        ]
+def _allowed(allowed: Mapping[str, Sequence[str]]) -> str:
+    listed = "; ".join(f"{name}: {', '.join(why)}" for name, why in allowed.items())
+    return f"> **Let in although it fails.** Networks do not answer as the run does ({listed})."
+
+
+def _policies(policies: Mapping[str, AnswerPolicy]) -> str:
+    if not policies:
+        return (
+            "The validation photos were too few to say when the model cannot tell: it answers "
+            "every photo."
+        )
+    rows = [
+        (
+            name,
+            f"{policy.level:.0%}",
+            str(policy.largest_set),
+            f"{policy.kept_share:.1%}",
+            ", ".join(flag.value for flag in policy.refusing_flags),
+        )
+        for name, policy in sorted(policies.items())
+    ]
+    return (
+        "An answer is a set of diagnoses that holds the true one with the stated chance, for "
+        "photos like those of validation. Larger sets, photos unlike the training photos and "
+        "photos of poor quality get no answer.\n\n"
+        + _table(("network", "chance", "largest set", "valid photos kept", "refused"), rows)
     )
 
 
-def _segmenter_export(parity: SegmenterParity) -> str:
-    found = parity.fp32
-    return "\n".join(
-        [
-            f"On {parity.photos} photos, against the trained network:",
-            "",
-            f"- largest difference of a logit {found.largest_logit_difference:.2g}",
-            f"- Jaccard of both masks: {found.mean_jaccard:.4f} on average, at least "
-            f"{found.smallest_jaccard:.4f}",
-        ]
+def _export(info: BundleInfo, parity: Parity) -> str:
+    compared = parity.networks[0].photos
+    rows = [
+        (
+            MODEL_FILES[check.network],
+            check.engine,
+            verdict(check, info),
+            f"{check.bytes / 1e6:.2f}",
+            f"{check.agreement:.2%}",
+            f"{check.mean_probability_difference:.4f}",
+            _lost(check.accuracy),
+            _milliseconds(check),
+        )
+        for check in parity.networks
+    ]
+    return (
+        f"On {compared} photos on which no range was measured, from file to probability, against "
+        f"the trained network. {_ranges(parity, MODEL_FILES.values())}Runs unless told: "
+        f"{info.default_model}.\n\n"
+        + _table(
+            (
+                "file",
+                "engine",
+                "",
+                "MB",
+                "same first answer",
+                "mean difference of a probability",
+                "loss of accuracy, points",
+                "ms a photo",
+            ),
+            rows,
+        )
+    )
+
+
+def _ranges(parity: Parity, files: Collection[str]) -> str:
+    said = [f"by {method}" for file, method in parity.methods.items() if file in files]
+    said += ["weights adapted to int8" for file in parity.fine_tuned if file in files]
+    if not said:
+        return ""
+    return f"Ranges of int8: {parity.calibration_photos} training photos, {', '.join(said)}. "
+
+
+def _lost(loss: Loss | None) -> str:
+    if loss is None:
+        return "–"
+    bound = "" if loss.bound is None else f" (at most {100 * loss.bound:z.2f})"
+    return f"{100 * loss.loss:z.2f}{bound}"
+
+
+def _milliseconds(check: NetworkCheck | SegmenterCheck) -> str:
+    return "–" if check.cost is None else f"{check.cost.milliseconds:.1f}"
+
+
+def _segmenter_export(info: BundleInfo, parity: Parity) -> str:
+    rows = [
+        (
+            SEGMENTER_FILES[check.network],
+            check.engine,
+            verdict(check, info),
+            f"{check.bytes / 1e6:.2f}",
+            f"{check.mean_jaccard:.4f}",
+            f"{check.smallest_jaccard:.3f}",
+            _lost(check.jaccard),
+            _milliseconds(check),
+        )
+        for check in parity.segmenters
+    ]
+    return (
+        f"On {parity.segmenters[0].photos} photos, against the trained network. "
+        f"{_ranges(parity, SEGMENTER_FILES.values())}Runs unless told: {info.default_segmenter}."
+        "\n\n"
+        + _table(
+            (
+                "file",
+                "engine",
+                "",
+                "MB",
+                "Jaccard of both masks",
+                "smallest",
+                "loss of Jaccard, points",
+                "ms a photo",
+            ),
+            rows,
+        )
     )
 
 

@@ -8,13 +8,31 @@ from pathlib import Path
 
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cutis.errors import InputError
-from cutis.runtime.network import INPUT, OUTPUT
+from cutis.models.registry import Classifier
+from cutis.runtime.network import FEATURES, INPUT, OUTPUT
 
 OPSET = 18
 """Read by ONNX Runtime 1.14, OpenVINO 2023 and later; torch's exporter offers no earlier one."""
+
+
+class WithFeatures(nn.Module):
+    """A classifier that gives its pooled features too: the distance to the training photos' tells
+    what it has not learned.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, channels, size, size) to (batch, diagnoses) and (batch, features)."""
+        found: tuple[Tensor, Tensor] = self.classifier.head.with_pooled(
+            self.classifier.backbone(pixels)
+        )
+        return found
 
 
 def write_onnx(module: nn.Module, size: int, path: Path, *, channels: int = 3) -> None:
@@ -22,10 +40,13 @@ def write_onnx(module: nn.Module, size: int, path: Path, *, channels: int = 3) -
 
     Args:
         module: normalised float (batch, channels, size, size) to logits, (batch, diagnoses) or
-            (batch, 1, size, size).
+            (batch, 1, size, size). A Classifier's file has its pooled features as second output.
 
     Raises InputError when the module has an operator that cannot be exported.
     """
+    outputs = [OUTPUT]
+    if isinstance(module, Classifier):
+        module, outputs = WithFeatures(module).eval(), [OUTPUT, FEATURES]
     example = torch.zeros(2, channels, size, size)
     batch = torch.export.Dim("batch")
     with _quiet_exporter():
@@ -34,7 +55,7 @@ def write_onnx(module: nn.Module, size: int, path: Path, *, channels: int = 3) -
                 module,
                 (example,),
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=outputs,
                 opset_version=OPSET,
                 dynamic_shapes=({0: batch},),
                 dynamo=True,
