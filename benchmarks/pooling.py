@@ -1,6 +1,6 @@
 """Whether several photos of a lesion, judged together, are answered better than one of them.
 
-    python benchmarks/pooling.py --bundle BUNDLE --data CATALOG --photos 3000 --json pooling.json
+    python benchmarks/pooling.py --data CATALOG --photos 3000 --json pooling.json
 
 The lesions of a part with two or more photos, at most `--photos` photos in all and three of a
 lesion, drawn by seed 0. "One photo" is one at random: every photo is counted, by 1 / photos of its
@@ -199,7 +199,7 @@ def show(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
 def main() -> None:
     """Draws, answers, pools, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--bundle", type=Path, help="else the model that comes with Cutis")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="default")
     parser.add_argument("--part", choices=["validation", "test"], default="validation")
@@ -213,7 +213,8 @@ def main() -> None:
         sys.exit("the bundle holds no policy, so it makes no prediction sets")
     rows = draw(open_part(catalog, split, Part(options.part), predictor), options.photos)
     if options.part == "test":
-        record_test_use(catalog, split, f"pooling {options.bundle.name}")
+        name = options.bundle.name if options.bundle else "box"
+        record_test_use(catalog, split, f"pooling {name}")
     names = predictor.model_info.diagnoses
     suspect = np.array([d.malignancy != Malignancy.BENIGN for d in predictor.info.diagnoses])
     lesion = rows["lesion"].to_numpy(np.intp)

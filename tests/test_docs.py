@@ -19,7 +19,8 @@ from cutis.recipes.schema import Recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+CARD = ROOT / "src" / "cutis" / "box" / "MODEL_CARD.md"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", CARD, *sorted(DOCS.rglob("*.md"))]
 RUNNABLE = ("python.md", "extending.md")
 PARSER = typer.main.get_command(app)
 

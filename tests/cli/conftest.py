@@ -75,6 +75,12 @@ def trained(drawn: World) -> World:
     return drawn
 
 
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`--engine auto` remembers its choice in the user's cache folder, which is not the tests'."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_costs() -> Iterator[None]:
     """Exports in this process do not measure milliseconds, which takes seconds by network."""

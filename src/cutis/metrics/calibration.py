@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.special import softmax as _softmax
 
@@ -37,6 +36,8 @@ def fit_temperature(logits: Floats, truth_index: NDArray[np.intp]) -> float:
     The search keeps to 0.05 … 20; a set without a mistake ends at its lower edge. InputError for
     an empty set, logits that are not finite, and a truth outside 0 … K - 1.
     """
+    from scipy.optimize import minimize_scalar  # answering photos does without it
+
     logits = np.asarray(logits, np.float64)
     if logits.ndim != 2 or logits.shape[0] == 0 or truth_index.shape != logits.shape[:1]:
         raise InputError(
