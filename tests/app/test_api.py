@@ -213,9 +213,9 @@ def test_empty_fields_are_not_stated(client: TestClient, photo: bytes) -> None:
 
 
 def test_a_note_is_plain_text(client: TestClient, photo: bytes) -> None:
-    note = " <script>alert(1)</script>\r\nسلام\x00\x1b[2J "
+    note = " <script>alert(1)</script>\r\nمی\u200cخارد\u202e 10\u00a0mm\x00\x1b[2J "
     made = client.post(CASES, data={"note": note}, files=files(photo)).json()
-    assert made["facts"]["note"] == "<script>alert(1)</script>\nسلام[2J"
+    assert made["facts"]["note"] == "<script>alert(1)</script>\nمی\u200cخارد 10 mm[2J"
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,25 @@ def test_who_cannot_tell_calms_nobody(predictor: Predictor, urgency: Urgency) ->
     assert sure.answer is not None
 
 
+def test_who_cannot_tell_leaves_no_benign_diagnosis_standing(predictor: Predictor) -> None:
+    photo = PhotoAnswer(probabilities={DIAGNOSES[1]: 1.0}, flags=(), verdict=Verdict.CANNOT_TELL)
+    told = {"prediction_set": DIAGNOSES[:2], "photos": (photo,)}
+    unsure = view(predictor, verdict=Verdict.CANNOT_TELL, **told)
+    assert unsure.possible == ""
+    assert unsure.grave == "Melanoma"
+    assert [bar.possible for bar in unsure.bars] == [True, False, False]
+    assert [one.kind for one in unsure.explained] == ["Cancer"]
+    assert not unsure.photos[0].flawless
+    assert not unsure.photos[0].says
+    sure = view(predictor, verdict=Verdict.CAUTION, **told)
+    assert [bar.possible for bar in sure.bars] == [True, True, False]
+
+
+def test_without_a_policy_nothing_is_calming(predictor: Predictor) -> None:
+    assert view(predictor, verdict=None, urgency=Urgency.ROUTINE).urgency == "unknown"
+    assert view(predictor, verdict=None, urgency=Urgency.WEEKS).urgency == "weeks"
+
+
 @pytest.mark.parametrize("language", languages())
 def test_every_reason_flag_and_verdict_has_words(predictor: Predictor, language: str) -> None:
     answer = PhotoAnswer(

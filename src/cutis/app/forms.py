@@ -105,9 +105,14 @@ def _years(text: str) -> int:
     return int(text)
 
 
+_KEPT_SIGNS = "\n\u200c\u200d"  # line feed, zero-width non-joiner and joiner
+
+
 def _plain(text: str) -> str:
-    """Text without control characters; lines stay."""
-    return "".join(sign for sign in text if sign.isprintable() or sign == "\n").strip()
+    """Text without control characters; lines stay, and so do the joiners that Persian needs."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    spaced = (" " if sign.isspace() and sign != "\n" else sign for sign in lines)
+    return "".join(s for s in spaced if s.isprintable() or s in _KEPT_SIGNS).strip()
 
 
 def _content_type(request: Request) -> tuple[bytes, dict[bytes, bytes]]:

@@ -19,6 +19,10 @@ _UNREADABLE, _UNLIKE = "unreadable", "unlike_training"  # of REASON_TEXTS
 _GRAVE = (Malignancy.MALIGNANT, Malignancy.PRECANCER)
 
 
+_NOT_RULED_OUT = 0.05
+"""Without a policy: a diagnosis at least as probable is warned of."""
+
+
 def judge(
     predictor: Predictor,
     segmenter: Segmenter | None,
@@ -51,7 +55,9 @@ def judge(
     probabilities = {names[k]: float(pooled[k]) for k in order}
     judgement = nothing.model_copy(update={"probabilities": probabilities})
     if policy is None:
-        first = {next(iter(one)) for one in (probabilities, *(a.probabilities for a in readable))}
+        seen = (probabilities, *(answer.probabilities for answer in readable))
+        first = {next(iter(one)) for one in seen}
+        first |= {name for one in seen for name, share in one.items() if share >= _NOT_RULED_OUT}
         return judgement.model_copy(update=_warnings(predictor, first))
     said, held = _decide(predictor, policy, pooled, readable, used)
     found = tuple(names[k] for k in order if held[k])

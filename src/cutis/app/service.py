@@ -148,6 +148,8 @@ class CaseService:
 
     def _size(self, request: Request) -> int:
         """Bytes to reserve for an upload: those announced, else the most that it may be."""
+        if "transfer-encoding" in request.headers:  # then the length is not what counts
+            return self.settings.form_bytes
         return declared_length(request.headers.get("content-length")) or self.settings.form_bytes
 
     async def _read(self, request: Request, check: CheckForm | None) -> Form:

@@ -83,15 +83,17 @@ def result_view(case: Case, predictor: Predictor, words: Translator) -> Result:
     judged = case.judgement
     names = {one.id: words.pick(one.name) for one in predictor.info.diagnoses}
     kinds = {one.id: one.malignancy for one in predictor.info.diagnoses}
+    unsure = judged.verdict is Verdict.CANNOT_TELL
+    # Where the model cannot tell, a benign diagnosis must not look like what is left.
+    held = {id for id in judged.prediction_set if not unsure or kinds[id] is not Malignancy.BENIGN}
     bars = tuple(
-        _bar(id, names, share, id in judged.prediction_set, words)
-        for id, share in judged.probabilities.items()
+        _bar(id, names, share, id in held, words) for id, share in judged.probabilities.items()
     )
     shown = tuple(bar for bar in bars if bar.possible) or bars[:1]
     policy = predictor.policy
     key = judged.verdict.replace(" ", "_") if judged.verdict else "none"
     grave = [names[id] for id in judged.prediction_set if kinds[id] in _GRAVE]
-    unsure = judged.verdict is Verdict.CANNOT_TELL
+    sets = policy is not None and not unsure
     return Result(
         verdict=words.text(f"verdict.{key}"),
         verdict_key=key,
@@ -101,10 +103,10 @@ def result_view(case: Case, predictor: Predictor, words: Translator) -> Result:
             for name in judged.reasons
         ),
         bars=bars,
-        possible=_possible([names[id] for id in judged.prediction_set], words) if policy else "",
+        possible=_possible([names[id] for id in judged.prediction_set], words) if sets else "",
         level=words.percent(policy.level) if policy else "",
         meaning=_meaning(next(iter(judged.probabilities.values()), 0.0), words),
-        urgency=_urgency(judged.urgency, unsure),
+        urgency=_urgency(judged.urgency, unsure or judged.verdict is None),
         urgent=judged.urgent,
         emergency=judged.urgency is Urgency.EMERGENCY,
         grave=words.listing(grave, "or"),
@@ -175,14 +177,15 @@ def _alone(
     if answer.lesion_fallback is not None:
         hints.append(words.term("lesion", answer.lesion_fallback))
     says = verdict = ""
-    if answer.probabilities:
+    refused = answer.verdict is Verdict.CANNOT_TELL
+    if answer.probabilities and not refused:
         id, share = next(iter(answer.probabilities.items()))
         probability = _probability(share, words)
         says = words.text("result.photo.says", diagnosis=names[id], probability=probability)
     if answer.verdict is not None:
         named = words.term("verdict", answer.verdict)
         verdict = words.text("result.photo.verdict", verdict=named)
-    return says, verdict, tuple(hints), answer.flags == () and not hints
+    return says, verdict, tuple(hints), answer.flags == () and not hints and not refused
 
 
 def _facts(facts: CaseFacts, words: Translator) -> tuple[tuple[str, str], ...]:

@@ -75,7 +75,7 @@ def _photos(data: Path, info: "ModelInfo | SegmenterInfo") -> "pd.DataFrame":
     import pandas as pd
 
     from cutis.data.catalog import Catalog
-    from cutis.data.splits import load_split, part_rows
+    from cutis.data.splits import load_split, part_rows, record_test_use
     from cutis.export.photos import COLUMNS
 
     catalog, origin = Catalog.open(data), info.provenance
@@ -94,6 +94,8 @@ def _photos(data: Path, info: "ModelInfo | SegmenterInfo") -> "pd.DataFrame":
             expected=f"the split with the hash {origin.split_sha256[:12]}…",
             fix="make it again with the seed and shares of then, or train again",
         )
+    # The comparison reads the labels of all parts, and decides what goes into the bundle.
+    record_test_use(catalog, parts, f"export of {origin.recipe}")
     view = getattr(info, "view", None)
     rows = pd.concat(
         [part_rows(catalog, parts, part, view=view).assign(part=part.value) for part in Part],

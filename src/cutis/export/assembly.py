@@ -94,7 +94,8 @@ class Assembly:
         }
         held = [name for name in _PREFERRED if name in self._asked and name in files]
         held = [name for name in held if (self.folder / files[name]).is_file()]
-        good = [name for name in held if name not in failed]
+        checked = {check.network for check in checks}
+        good = [name for name in held if name in checked and name not in failed]
         if not self._allow:
             held = good
             for name in failed:

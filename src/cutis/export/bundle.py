@@ -18,9 +18,11 @@ from cutis.export.candidates import (
 )
 from cutis.export.card import Scores
 from cutis.export.comparing import compare_networks, compare_segmenters
+from cutis.export.litert import require_litert
 from cutis.export.parity import Parity
 from cutis.export.photos import divide
 from cutis.runtime.bundle import INFO_FILE, MODEL_FILES, SEGMENTER_FILES
+from cutis.runtime.engines import check_engine
 from cutis.storage import staged_folder
 from cutis.training.lesion_masks import own_segmenter, weights_sha256
 from cutis.training.run import Run, load_run
@@ -135,7 +137,8 @@ def export_parts(
     """Exports networks to a bundle; the other arguments are those of `export_run`.
 
     Every file is tried in its own runtime, from photo to answer, on all photos that did not serve
-    for calibration. What does not answer as the run does is left out, unless `allow`.
+    for calibration, nor for fine-tuning where a network was fine-tuned. What does not answer as
+    the run does is left out, unless `allow`.
 
     Raises InputError without training or validation photos, for photos that are gone, an operator
     that a format lacks and a kind of network that does not exist; CheckFailedError, with nothing
@@ -145,12 +148,17 @@ def export_parts(
     if not held:
         raise ValueError("a bundle holds a classifier, a segmenter or both")
     _check_names(networks, segmenter)
+    if "tflite" in networks:  # both are asked for before hours of other work
+        check_engine("litert")
+        require_litert()
     divided = divide(photos, held[-1].info.provenance.seed)
     require_photos([*divided.calibration, *divided.compared["path"]])
     making = Making()
     with staged_folder(out, marker=INFO_FILE) as folder:
         for part in held:
             write_candidates(part, divided, networks, folder, making)
+        if making.fine_tuned:  # a network is not judged on what it was adapted to
+            divided = divided.without_fine_tuning()
         bundle = Assembly(folder, classifier, segmenter, networks, allow=allow)
         bundle.seal()
         parity = Parity(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cutis.data.batches import photo_batches
+from cutis.errors import InputError
 from cutis.export.choose_int8 import Int8Candidate, choose_int8
 from cutis.export.fine_tuning import fine_tune_int8
 from cutis.export.onnx import write_onnx
@@ -127,7 +128,10 @@ def _write_int8(
     if _near(chosen.chosen) or lost or not photos.fine_tuning:
         return
     pixels = read(photos.fine_tuning, "reading training photos")
-    adapted = fine_tune_int8(part.module, pixels, settings)
+    try:
+        adapted = fine_tune_int8(part.module, pixels, settings)
+    except InputError:  # it diverged: what there is goes to the comparison
+        return
     again, tuned = int8.with_suffix(".fp32"), int8.with_suffix(".tuned")
     write_onnx(adapted, settings.size, again, channels=channels(settings))
     better = choose_int8(again, calibration, choice, part.info, tuned, reference=fp32)

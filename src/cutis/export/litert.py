@@ -65,6 +65,18 @@ def litert_environment() -> Path | None:
     return next((place for place in places if _python(place) is not None), None)
 
 
+def require_litert() -> Path:
+    """The converter's environment; InputError where there is none."""
+    environment = litert_environment()
+    if environment is None:
+        raise InputError(
+            "LiteRT's converter is not installed, so no tflite file can be made",
+            expected=f"its environment in {ENVIRONMENT}, or where {VARIABLE} says",
+            fix=f"run `make litert`, {_WITHOUT}",
+        )
+    return environment
+
+
 def write_tflite(
     module: nn.Module,
     pixels: NDArray[np.uint8],
@@ -87,13 +99,7 @@ def write_tflite(
     Raises InputError without the converter's environment, without calibration photos, for an
     operator that LiteRT lacks, and when the conversion fails or takes longer than the limit.
     """
-    environment = litert_environment()
-    if environment is None:
-        raise InputError(
-            "LiteRT's converter is not installed, so no tflite file can be made",
-            expected=f"its environment in {ENVIRONMENT}, or where {VARIABLE} says",
-            fix=f"run `make litert`, {_WITHOUT}",
-        )
+    environment = require_litert()
     if len(pixels) == 0:
         raise InputError(
             "there are no calibration photos: int8 ranges are measured on photos",

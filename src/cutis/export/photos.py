@@ -1,6 +1,6 @@
 """Which photos of a catalog serve for what in an export."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +28,11 @@ class ExportPhotos:
     fine_tuning: list[Path]
     choice: list[Path]
     compared: pd.DataFrame  # all but those of calibration
+
+    def without_fine_tuning(self) -> "ExportPhotos":
+        """The same without comparing the photos of fine-tuning."""
+        used = self.compared["path"].isin(self.fine_tuning)
+        return replace(self, compared=self.compared[~used].reset_index(drop=True))
 
 
 def divide(rows: pd.DataFrame, seed: int) -> ExportPhotos:

@@ -32,8 +32,8 @@ class Cost(Record):
 
 def measure_cost(
     bundle: Path, verb: str, network: str, engine: str, photos: Sequence[Path]
-) -> Cost:
-    """The cost of one network on one engine, measured in a new process.
+) -> Cost | None:
+    """The cost of one network on one engine, measured in a new process; None where that fails.
 
     Args:
         verb: "predict" for a classifier, "segment" for a segmenter.
@@ -45,9 +45,10 @@ def measure_cost(
         input=asked,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    return Cost.model_validate_json(done.stdout)
+    lines = done.stdout.splitlines()
+    return Cost.model_validate_json(lines[-1]) if done.returncode == 0 and lines else None
 
 
 def _measured(bundle: Path, verb: str, network: str, engine: str, photos: Sequence[Path]) -> Cost:

@@ -81,8 +81,9 @@ def _measured(
     candidates: dict[Pair, T] = {}
     for pair in pairs:
         with suppress(InputError):
-            candidates[pair] = opened(pair)
-            work(candidates[pair])  # the first time also sets up memory
+            one = opened(pair)
+            work(one)  # the first time also sets up memory
+            candidates[pair] = one
     best = dict.fromkeys(candidates, float("inf"))
     for _ in range(_ROUNDS):
         for pair, candidate in candidates.items():

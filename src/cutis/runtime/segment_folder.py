@@ -110,7 +110,7 @@ def segment_to_folder(
     work = TableWork(
         out=table,
         schema=SCHEMA,
-        key=segmenter.sha256,
+        key=f"{segmenter.sha256} {segmenter.network.engine}",
         known={"path": [str(photo) for photo in photos], "name": list(names.values())},
         rows=rows,
         part_rows=part_rows,

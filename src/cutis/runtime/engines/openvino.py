@@ -56,11 +56,14 @@ class OpenVinoEngine:
             model = core.read_model(data)
             config = {**_CONFIG, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
             compiled = core.compile_model(model, "CPU", config)
+            self._open(compiled, threads)
         except RuntimeError as error:
             raise InputError(
                 f"OpenVINO {ov.__version__} cannot run this network ({_reason(error)})",
                 fix="choose --engine onnxruntime, or update openvino",
             ) from error
+
+    def _open(self, compiled: Any, threads: int) -> None:
         named = {name: output for output in compiled.outputs for name in output.names}
         self._logits = named[OUTPUT]
         self._features = named.get(FEATURES)
