@@ -7,6 +7,7 @@ lose, accuracy and recall; agreement alone hides a rare diagnosis that is no lon
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -108,6 +109,9 @@ def verdict(check: NetworkCheck | SegmenterCheck, info: BundleInfo) -> str:
     return "failed, not run" if held else "failed, left out"
 
 
+C = TypeVar("C", NetworkCheck, SegmenterCheck)
+
+
 class Parity(Record):
     """`parity.json`: a row for each file and engine, with those that were refused."""
 
@@ -125,26 +129,15 @@ class Parity(Record):
 
     def with_costs(self, bundle: Path, photos: Sequence[Path]) -> "Parity":
         """With the cost of every network that the bundle holds, measured on some photos."""
-        networks = tuple(
-            check.model_copy(
-                update={
-                    "cost": measure_cost(bundle, "predict", check.network, check.engine, photos)
-                }
-            )
-            if (bundle / MODEL_FILES[check.network]).is_file()
-            else check
-            for check in self.networks
-        )
-        segmenters = tuple(
-            check.model_copy(
-                update={
-                    "cost": measure_cost(bundle, "segment", check.network, check.engine, photos)
-                }
-            )
-            if (bundle / SEGMENTER_FILES[check.network]).is_file()
-            else check
-            for check in self.segmenters
-        )
+
+        def costed(check: C, verb: str, files: Mapping[str, str]) -> C:
+            if not (bundle / files[check.network]).is_file():
+                return check
+            cost = measure_cost(bundle, verb, check.network, check.engine, photos)
+            return check.model_copy(update={"cost": cost})
+
+        networks = tuple(costed(check, "predict", MODEL_FILES) for check in self.networks)
+        segmenters = tuple(costed(check, "segment", SEGMENTER_FILES) for check in self.segmenters)
         return self.model_copy(update={"networks": networks, "segmenters": segmenters})
 
 

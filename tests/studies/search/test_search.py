@@ -12,11 +12,10 @@ from safetensors.torch import save_file
 
 from cutis.cli import run
 from cutis.data.catalog import Catalog
-from cutis.data.importer import import_sources
 from cutis.data.splits import load_split, make_split, part_rows, test_uses
 from cutis.errors import InputError, MissingDependencyError, RecipeError
 from cutis.models.small_cnn import SmallCnn
-from cutis.recipes import Recipe, load_recipe
+from cutis.recipes import load_recipe
 from cutis.records import Part
 from cutis.studies import search_trials
 from cutis.studies.search import search
@@ -25,113 +24,7 @@ from cutis.studies.search_trials import figure_of
 from cutis.training.run import load_run
 from cutis.training.train import train
 
-SPACE = """
-"stage.1.learning_rate" = { low = 1e-4, high = 1e-2, log = true }
-"stage.1.batch_size" = { low = 4, high = 12, step = 4 }
-"model.hidden" = { choices = [[], [8]] }
-"model.dropout" = { low = 0.1, high = 0.5, when = { "model.hidden" = [[8]] } }
-"stage.1.augmentation" = { choices = [{}, { flip = "both", rotation = 20 }] }
-"""
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty photos that no one can tell apart, whose test photos are gone from the disk."""
-    folder = tmp_path_factory.mktemp("searched")
-    made = import_sources([draw(folder / "photos")], folder / "catalog").catalog
-    make_split(made, shares=(50, 25, 25))
-    rows = part_rows(made, load_split(made), Part.TEST)
-    for stored in rows["path"]:
-        made.locate(stored).unlink()
-    assert len(rows) >= 4
-    return made.folder
-
-
-def draw(folder: Path) -> Path:
-    import numpy as np
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for name in ("nevus", "melanoma"):
-        (folder / name).mkdir(parents=True)
-        for number in range(10):
-            clouds = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
-            clouds.resize((48, 36), Image.Resampling.BICUBIC).save(folder / name / f"{number}.png")
-    return folder
-
-
-def written(
-    folder: Path, space: str = SPACE, *, head: str = "", stage: str = "", sampler: str = "random"
-) -> Path:
-    """A recipe for 32-pixel inputs of one epoch, unless `stage` says more."""
-    file = folder / "tiny.toml"
-    file.write_text(
-        f'name = "tiny"\nprecision = "float32"\n{head}\n[input]\nsize = 32\n[model]\n'
-        f'backbone = "small_cnn"\n[[stage]]\nepochs = 1\n{stage}\n[search]\ntrials = 3\n'
-        f'sampler = "{sampler}"\n[search.space]\n{space}'
-    )
-    return file
-
-
-def searched(recipe: Path, catalog: Path, out: Path, **options: Any) -> SearchResult:
-    return search(recipe, catalog, out, weights="none", **options)
-
-
-def test_every_trial_gets_the_segmenter(
-    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe, masked = written(tmp_path), ["input.lesion=mask"]
-    with pytest.raises(RecipeError, match="no segmenter is given"):
-        searched(recipe, catalog, tmp_path / "out", overrides=masked)
-    given = []
-
-    def note(*places: object, segmenter: Path, **options: object) -> None:
-        given.append(segmenter)
-        raise RecipeError("that will do")
-
-    for place in ("search", "search_trials"):
-        monkeypatch.setattr(f"cutis.studies.{place}.open_segmenter", lambda *_: "opened")
-    monkeypatch.setattr("cutis.studies.search.weights_sha256", lambda segmenter: "5e6")
-    monkeypatch.setattr(search_trials, "train", note)
-    with pytest.raises(InputError, match="that will do"):
-        searched(recipe, catalog, tmp_path / "out", overrides=masked, segmenter=tmp_path / "masks")
-    assert given == [tmp_path / "masks"] * 3
-    # the masks of another segmenter would make another search
-    monkeypatch.setattr("cutis.studies.search.weights_sha256", lambda segmenter: "0dd")
-    with pytest.raises(InputError, match="another"):
-        searched(recipe, catalog, tmp_path / "out", overrides=masked, segmenter=tmp_path / "masks")
-
-
-@pytest.mark.parametrize(
-    "space",
-    [
-        '"input.lesion" = { choices = ["none", "mask"] }',
-        '"input" = { choices = [{ size = 32 }, { size = 32, lesion = "mask" }] }',
-    ],
-)
-def test_a_trial_on_whole_photos_goes_without_the_segmenter(
-    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str
-) -> None:
-    recipe, masks = written(tmp_path, space), tmp_path / "masks"
-    with pytest.raises(RecipeError, match="'mask' needs masks, and no segmenter is given"):
-        searched(recipe, catalog, tmp_path / "out")
-    given = {}
-
-    def note(plan: Recipe, *places: object, segmenter: Path | None, **options: object) -> None:
-        given[plan.input.lesion] = segmenter
-        raise RecipeError("that will do")
-
-    def loaded(folder: Path) -> str:
-        assert folder == masks
-        return "opened"
-
-    monkeypatch.setattr("cutis.training.segmentation.load_segmenter_run", loaded)
-    monkeypatch.setattr("cutis.studies.search.weights_sha256", lambda segmenter: "5e6")
-    monkeypatch.setattr("cutis.studies.search._BARREN", 9)
-    monkeypatch.setattr(search_trials, "train", note)
-    with pytest.raises(InputError, match="that will do"):
-        searched(recipe, catalog, tmp_path / "out", segmenter=masks)
-    assert given == {"none": None, "mask": masks}
+from .conftest import searched, written
 
 
 def without_times(result: SearchResult) -> list[dict[str, Any]]:
