@@ -69,10 +69,10 @@ class GeneratedFingerprints:
         return cv2.add(large[:, ::-1], noise)
 
 
-def measure_growth(count: int) -> dict[str, float]:
-    """Index `count` generated photos and ask for a sample of them."""
+def measure_growth(count: int, threads: int = 1) -> dict[str, float]:
+    """Index `count` generated photos and ask for a sample of them; 0 threads are all cores."""
     photos = GeneratedFingerprints(count)
-    index = CandidateIndex(photos, threads=1)  # type: ignore[arg-type]
+    index = CandidateIndex(photos, threads)  # type: ignore[arg-type]
     start = time.perf_counter()
     index.add(np.arange(count))
     indexing = time.perf_counter() - start - photos.seconds

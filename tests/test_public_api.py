@@ -25,7 +25,10 @@ def test_every_verb_is_a_function_of_the_package() -> None:
         "app": "run_app",
     }
     for verb in VERBS:
-        assert getattr(cutis, named.get(verb, verb.replace("-", "_"))) is VERBS[verb].function
+        assert (
+            getattr(cutis, named.get(verb, verb.replace("-", "_").replace(" ", "_")))
+            is VERBS[verb].function
+        )
 
 
 def test_no_public_name_is_hidden_by_a_package_of_the_same_name() -> None:

@@ -13,6 +13,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cutis.cli.abstention import abstention
+    from cutis.cli.app_account import app_account_add, app_account_disable, app_account_password
+    from cutis.cli.app_backup import app_backup, app_restore
+    from cutis.cli.app_feedback import app_feedback
     from cutis.cli.audit import audit
     from cutis.cli.catalog import catalog
     from cutis.cli.compare import compare
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from cutis.cli.models import models as list_backbones
     from cutis.cli.predict import predict
     from cutis.cli.prune import prune
+    from cutis.cli.recalibrate import recalibrate
     from cutis.cli.reproduce import reproduce
     from cutis.cli.run_app import run_app
     from cutis.cli.search import search
@@ -52,6 +56,12 @@ __all__ = [
     "__version__",
     "abstention",
     "answer_photo",
+    "app_account_add",
+    "app_account_disable",
+    "app_account_password",
+    "app_backup",
+    "app_feedback",
+    "app_restore",
     "audit",
     "catalog",
     "compare",
@@ -69,6 +79,7 @@ __all__ = [
     "predict",
     "predict_photos",
     "prune",
+    "recalibrate",
     "reproduce",
     "run_app",
     "search",
@@ -89,6 +100,12 @@ _PLACES = {
     "Segmenter": "cutis.runtime:Segmenter",
     "abstention": "cutis.cli.abstention:abstention",
     "answer_photo": "cutis.runtime:answer_photo",
+    "app_account_add": "cutis.cli.app_account:app_account_add",
+    "app_account_disable": "cutis.cli.app_account:app_account_disable",
+    "app_account_password": "cutis.cli.app_account:app_account_password",
+    "app_backup": "cutis.cli.app_backup:app_backup",
+    "app_feedback": "cutis.cli.app_feedback:app_feedback",
+    "app_restore": "cutis.cli.app_backup:app_restore",
     "audit": "cutis.cli.audit:audit",
     "catalog": "cutis.cli.catalog:catalog",
     "compare": "cutis.cli.compare:compare",
@@ -106,6 +123,7 @@ _PLACES = {
     "predict": "cutis.cli.predict:predict",
     "predict_photos": "cutis.runtime:predict_photos",
     "prune": "cutis.cli.prune:prune",
+    "recalibrate": "cutis.cli.recalibrate:recalibrate",
     "reproduce": "cutis.cli.reproduce:reproduce",
     "run_app": "cutis.cli.run_app:run_app",
     "search": "cutis.cli.search:search",

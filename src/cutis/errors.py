@@ -1,8 +1,10 @@
 """The error family: every message says what is wrong, where, what was expected and what to do."""
 
+import copyreg
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class CutisError(Exception):
@@ -25,6 +27,10 @@ class CutisError(Exception):
         named = (("where", self.where), ("expected", expected), ("to do", fix))
         lines = [problem, *(f"  {name}: {text}" for name, text in named if text)]
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it is, whatever the subclass takes: errors come from other processes too.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class InputError(CutisError):

@@ -97,7 +97,7 @@ SPLIT_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),  # what must not be split
-        pa.field("part", pa.string()),  # a Part; null with folds
+        pa.field("part", pa.string()),  # a Part; with folds null, but for what trains in each
         pa.field("fold", pa.int16()),  # 0 … K-1; null with parts
     ]
 )

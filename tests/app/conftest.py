@@ -5,6 +5,7 @@ is lesion.
 """
 
 import io
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from starlette.testclient import TestClient
 
+from cutis.app.archive.archive import Archive
 from cutis.app.cases import Judgement
 from cutis.app.server import bind, create_app, make_server
 from cutis.app.settings import Settings
@@ -34,6 +36,8 @@ from cutis.runtime.bundle import (
 )
 from cutis.storage import sha256_file
 from cutis.taxonomy import diagnosis
+
+from . import postgresql
 
 DIAGNOSES = ("melanoma", "melanocytic_nevus", "dermatofibroma")
 WEIGHTS = np.array([[1, 0, 2], [0, 1.5, -1], [-2, 0.5, 0]], np.float32)
@@ -229,3 +233,30 @@ def running(app: FastAPI) -> Iterator[int]:
 def client(make_app: MakeApp) -> Iterator[TestClient]:
     with TestClient(make_app(), base_url=HOST) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Path]:
+    """The folder of a server's socket; skips where PostgreSQL is absent."""
+    with postgresql.server() as folder:
+        yield folder
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """None, and the URL of an empty PostgreSQL database: tests that use it run on both."""
+    if request.param == "sqlite":
+        return None
+    server: Path = request.getfixturevalue("postgresql_server")
+    return postgresql.new_database(server, f"test_{next(_numbers)}")
+
+
+@pytest.fixture
+def archive(tmp_path: Path, database_url: str | None) -> Iterator[Archive]:
+    """An empty archive, on SQLite and on PostgreSQL."""
+    opened = Archive.open(tmp_path / "archive", database_url)
+    yield opened
+    opened.close()

@@ -287,7 +287,7 @@ def test_every_error_has_words_in_every_language() -> None:
         for code in STATUS:
             error = AppError(
                 code, retry_after=3, limit=Amount(20, "unit.mb"), type="GIF", field="x", low=0,
-                high=130, minutes=Amount(30, "unit.minutes"), methods="GET",
+                high=130, minutes=Amount(30, "unit.minutes"), methods="GET", least=3, most=40,
             )  # fmt: skip
             message, fix = error.words(words)
             assert message

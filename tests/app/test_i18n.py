@@ -177,7 +177,7 @@ def test_persian_has_its_own_words() -> None:
         "site_name",
         "page.title",
         "diagnosis.icd11",
-        "probability.bar",
+        "diagnosis.link",
     }
 
 
@@ -237,7 +237,7 @@ def test_persian_values_are_isolated_in_english(en: Translator) -> None:
 def test_latin_names_of_the_texts_are_isolated_one_by_one(fa: Translator) -> None:
     formats = fa.text("error.not_a_photo.fix")
     assert f"{FSI}JPEG{PDI}، {FSI}PNG{PDI} یا {FSI}WebP{PDI}" in formats
-    assert f"{FSI}CC BY-NC 4.0{PDI}" in fa.text("notice.weights")
+    assert f"{FSI}Apache License 2.0{PDI}" in fa.text("about.licences.code")
 
 
 @pytest.mark.parametrize("language", languages())
@@ -296,8 +296,8 @@ def test_percentages_and_lengths(en: Translator, fa: Translator) -> None:
 
 # Dates
 
-# First days of Persian years as the calendar centre of the University of Tehran published them,
-# the day after a leap year's end among them, and days known from history.
+# First days of Persian years (by the rule that a year begins with the day whose noon in Tehran
+# follows the equinox), the last days of two leap years, and days known from history.
 DAYS = [
     (date(2026, 3, 21), "۱ فروردین ۱۴۰۵"),
     (date(2025, 3, 20), "۳۰ اسفند ۱۴۰۳"),  # 1403 is a leap year

@@ -31,6 +31,7 @@ def model(policy=POLICY, kinds=KINDS):
         policy=policy,
         info=SimpleNamespace(diagnoses=diagnoses),
         model_info=SimpleNamespace(diagnoses=tuple(kinds)),
+        set_scores=lambda probabilities: probabilities,
     )
 
 
@@ -105,6 +106,15 @@ def test_a_malignant_diagnosis_is_not_pooled_away() -> None:
     assert case.urgency is Urgency.WEEKS
 
 
+def test_the_set_of_a_recalibrated_bundle_is_not_made_from_what_is_shown() -> None:
+    recalibrated = model()
+    recalibrated.set_scores = lambda shown: np.array([[0.5, 0.4, 0.05, 0.05]])
+    case = judge(recalibrated, None, [], earlier=[SURE])
+    assert case.probabilities == SURE.probabilities
+    assert set(case.prediction_set) == {NEVUS, MELANOMA}
+    assert case.malignant_possible
+
+
 def test_of_a_blurred_photo_too_it_stays() -> None:
     case = judged(blurred(0.3, 0.7, 0, 0, possible=(NEVUS, MELANOMA)), SURE)
     assert MELANOMA in case.prediction_set
@@ -137,11 +147,12 @@ def test_a_blurred_photo_counts_only_where_there_is_no_better_one() -> None:
     spoilt = blurred(0.0, 0.1, 0.9, 0.0, possible=(FIBROMA,))
     case = judged(spoilt, SURE)
     assert case.probabilities == SURE.probabilities
-    assert (case.verdict, case.reasons) == (Verdict.ANSWER, ())
+    assert (case.verdict, case.reasons, case.left_out) == (Verdict.ANSWER, (), (1,))
     strange = said(0, 0.5, 0.5, 0, reasons=("unlike_training",), verdict=Verdict.CANNOT_TELL)
     case = judged(spoilt, strange, policy=POLICY.model_copy(update={"highest_distance": 3.0}))
     assert (case.verdict, case.reasons) == (Verdict.CANNOT_TELL, ("unlike_training", "blurred"))
     assert case.probabilities[FIBROMA] == pytest.approx(0.75)
+    assert case.left_out == ()
 
 
 def test_a_photo_like_the_training_photos_passes_the_limits() -> None:
@@ -160,12 +171,14 @@ def test_unreadable_photos_are_left_out() -> None:
     assert case.probabilities == SURE.probabilities
     assert case.verdict is Verdict.ANSWER
     assert len(case.photos) == 2
+    assert case.left_out == (1,)
 
 
 def test_nothing_readable_is_no_answer(predictor: Predictor) -> None:
     for case in (judged(UNREADABLE), judge(predictor, None, [b"no photo"])):
         assert (case.verdict, case.reasons) == (Verdict.CANNOT_TELL, ("unreadable",))
         assert case.probabilities == {}
+        assert case.left_out == (1,)
         assert not case.urgent
     assert judged(UNREADABLE, policy=None).verdict is None
 

@@ -1,6 +1,7 @@
 """Too many at once: bounded work and memory, 503 with Retry-After, and all well afterwards."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ from .conftest import MakeApp, encoded, judge, running
 
 CASES = "/api/v1/cases"
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+PHOTO_FIELD = b'--x\r\nContent-Disposition: form-data; name="photos"; filename="a"\r\n\r\n'
+OPEN = (
+    b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n5\r\n--x\r\n\r\n"
+)
 
 
 class Gated:
@@ -89,36 +95,98 @@ def test_fifty_at_once_get_their_answers(make_app: MakeApp) -> None:
 
 
 def test_uploads_are_bounded_together(make_app: MakeApp, gated: Gated, photo: bytes) -> None:
-    """Two requests without a length may each become as large as a case can be."""
+    """Bytes count as they come in, whatever the request announces."""
 
-    def endless() -> Iterator[bytes]:
-        yield b"--x\r\n"
+    def stopped(part: bytes) -> Iterator[bytes]:
+        yield part
         assert gated.let.wait(10)
 
-    app = make_app(uploads_mb=100)
-    with running(app) as port, ThreadPoolExecutor(1) as user:
+    app = make_app(uploads_mb=61, max_upload_mb=20)
+    with running(app) as port, ThreadPoolExecutor(2) as users:
+        workload = app.state.service.workload
         url = f"http://127.0.0.1:{port}{CASES}"
-        first = user.submit(httpx2.post, url, content=endless(), headers=FORM, timeout=20)
-        while app.state.service.workload._held == 0:
+        one = PHOTO_FIELD + bytes(19_000_000)
+        held = [
+            users.submit(httpx2.post, url, content=stopped(part), headers=FORM, timeout=20)
+            for part in (one, one)
+        ]
+        while workload._held < 2 * len(one):
             time.sleep(0.01)
-        second = httpx2.post(url, content=iter([b"--x--\r\n"]), headers=FORM)
-        assert (second.status_code, "retry-after" in second.headers) == (503, True)
-        assert post(port, photo).status_code == 201  # its length is known, and small
+        refused = httpx2.post(url, content=iter([one, b"\r\n", one]), headers=FORM, timeout=20)
+        assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+        assert post(port, photo).status_code == 201  # a small one has room
         gated.let.set()
-        assert first.result().status_code == 400
-    assert app.state.service.workload._held == 0
+        assert [answer.result().status_code for answer in held] == [400, 400]
+    assert workload._held == workload._uploads == 0
+
+
+def test_uploads_that_stand_still_hold_no_place(make_app: MakeApp, photo: bytes) -> None:
+    """Half-open uploads, more than there are places, and yet a whole one is judged at once."""
+    app = make_app(workers=1, queue=1, stall_s=1.5)
+    with running(app) as port:
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(4)]
+        for one in idle:
+            one.sendall(OPEN % CASES.encode())
+        while app.state.service.workload._uploads < len(idle):
+            time.sleep(0.01)
+        assert post(port, photo).status_code == 201
+        answers = [one.recv(4096) for one in idle]  # each is given up
+        for one in idle:
+            one.close()
+    assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers)
+
+
+def test_a_slow_drip_buys_little_time(make_app: MakeApp) -> None:
+    with running(make_app(stall_s=1)) as port, socket.create_connection(("127.0.0.1", port)) as one:
+        one.settimeout(0.2)
+        one.sendall(OPEN % CASES.encode())
+        start, answer = time.monotonic(), b""
+        while not answer and time.monotonic() < start + 8:
+            try:
+                one.sendall(b"1\r\nx\r\n")
+                answer = one.recv(4096)
+            except TimeoutError:
+                continue
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert time.monotonic() < start + 4
+
+
+def test_too_many_uploads_at_once_are_refused(make_app: MakeApp, photo: bytes) -> None:
+    app = make_app(workers=1, queue=0)
+    with running(app) as port:
+        most = app.state.service.workload._most_uploads
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(most)]
+        for one in idle:
+            one.sendall(OPEN % CASES.encode())
+        while app.state.service.workload._uploads < most:
+            time.sleep(0.01)
+        refused = post(port, photo)
+        assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+        for one in idle:
+            one.close()
+        while app.state.service.workload._uploads:
+            time.sleep(0.01)
+        assert post(port, photo).status_code == 201
 
 
 def test_a_place_is_given_back_whatever_happens() -> None:
     async def work() -> None:
         workload = Workload(Settings(workers=1, queue=0))
+
+        async def fail() -> None:
+            async with workload.upload() as count, workload.place():
+                count(10)
+                await workload.run(lambda: 1 // 0)
+
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
-                async with workload.place(10):
-                    await workload.run(lambda: 1 // 0)
-        async with workload.place(10):
+                await fail()
+        async with workload.place():
             with pytest.raises(AppError, match="busy"):
-                async with workload.place(10):
+                async with workload.place():
+                    pass
+            with pytest.raises(AppError, match="busy"):
+                async with workload.upload():
                     pass
         assert not workload.is_full
         assert workload._held == 0

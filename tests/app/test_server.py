@@ -163,7 +163,8 @@ from pathlib import Path
 import cutis.app
 from cutis.runtime import Predictor
 for module in pkgutil.walk_packages(cutis.app.__path__, "cutis.app."):
-    importlib.import_module(module.name)
+    if not module.name.endswith("migrations.env"):  # Alembic alone can run it
+        importlib.import_module(module.name)
 cutis.app.create_app(
     Predictor.load(Path(sys.argv[1])), None,
     cutis.app.Settings(), judge=object(), layers=object(),

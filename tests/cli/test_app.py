@@ -57,7 +57,7 @@ def test_it_serves_until_it_is_interrupted() -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
-    assert out.endswith(f"stopped; the cases of {address} are forgotten\n")
+    assert out.endswith(f"stopped; the cases of {address} that were not saved are forgotten\n")
 
 
 def test_a_network_gets_a_warning() -> None:
@@ -67,6 +67,28 @@ def test_a_network_gets_a_warning() -> None:
         _, err = process.communicate(timeout=20)
     assert err.startswith("warning: every device in the network can open the app.")
     assert err.count("\n") == 1
+
+
+def test_an_archive_is_opened_and_its_first_account_is_made_over_one_address(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "archive"
+    with started("--archive", str(folder)) as (process, address):
+        assert answers(address) == b'{"status":"ok"}'
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Ctrl-C ends the app.\n"
+        setup = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert re.fullmatch(rf"Make the first account, an admin: {address}setup\?token=\S+\n", setup)
+    assert (process.returncode, err) == (0, "")
+    assert sorted(path.name for path in folder.iterdir()) == ["archive.json", "cutis.sqlite3"]
+
+
+def test_a_folder_that_is_no_archive_is_refused(refused: Any, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").touch()
+    said = refused("app", "--port", 0, "--no-browser", "--archive", tmp_path)
+    assert "the folder holds something else" in said
 
 
 def test_a_taken_port_is_refused_before_anything_is_loaded(refused: Any) -> None:
@@ -104,7 +126,7 @@ def test_the_browser_is_opened_unless_it_is_not_wanted(
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr("threading.Thread", _AtOnce)
-    monkeypatch.setattr("cutis.app.create_app", lambda *_: None)
+    monkeypatch.setattr("cutis.app.create_app", lambda *_, **__: None)
     monkeypatch.setattr("cutis.app.serve", lambda *_: None)
     monkeypatch.setattr("cutis.runtime.Predictor.load", lambda *_, **__: _NoModel())
     done = cutis("app", "--port", 0)

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from cutis.data.importer import import_sources
 from cutis.errors import InputError
 from cutis.runtime import find_photos
 
@@ -62,3 +64,14 @@ def test_a_forbidden_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(InputError, match="no permission to look into the folder") as caught:
         find_photos([tmp_path])
     assert caught.value.where == str(tmp_path / "closed")
+
+
+def test_a_catalog_is_its_photos_wherever_they_lie(tmp_path: Path) -> None:
+    folder = tmp_path / "source" / "nevus"
+    folder.mkdir(parents=True)
+    for name in ("b.png", "a.b.png"):
+        Image.new("RGB", (32, 32), (200, len(name), 0)).save(folder / name)
+    import_sources([tmp_path / "source"], tmp_path / "catalog")
+    assert find_photos([tmp_path / "catalog"]) == [folder / "a.b.png", folder / "b.png"]
+    names = name_photos([tmp_path / "catalog"])
+    assert list(names.values()) == ["source/nevus/a.b", "source/nevus/b"]

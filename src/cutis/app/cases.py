@@ -69,8 +69,10 @@ class Judgement(Record):
     verdict: Verdict | None = None  # None: the bundle holds no policy
     reasons: tuple[str, ...] = ()  # of the verdict, keys of REASON_TEXTS
     malignant_possible: bool = False  # one of the set is not known to be benign
-    urgency: Urgency | None = None  # the most urgent of the set's diagnoses
+    urgency: Urgency | None = None  # how soon a doctor should see it; None: not settled
     urgent: bool = False  # a malignant or precancerous diagnosis is in the set
+    alarming: tuple[str, ...] = ()  # reported symptoms that make it urgent, of ALARMING
+    left_out: tuple[int, ...] = ()  # photos, from 1, that do not count among the pooled ones
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,9 @@ class CaseStore:
         lifetime_s: seconds after its last use in which a case is dropped.
         memory_mb: of all previews and layers; above it the oldest cases are dropped too.
         clock: seconds that never go back.
+
+    Attributes:
+        on_remove: called with the id of each case that somebody deletes.
     """
 
     def __init__(
@@ -131,6 +136,7 @@ class CaseStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()  # longest unused first
+        self.on_remove: list[Callable[[str], None]] = []
 
     def __len__(self) -> int:
         with self._lock:
@@ -164,7 +170,10 @@ class CaseStore:
         """Forgets a case; False where there was none."""
         with self._lock:
             self._drop_expired()
-            return self._kept.pop(case_id, None) is not None
+            found = self._kept.pop(case_id, None) is not None
+        for forget in self.on_remove:
+            forget(case_id)
+        return found
 
     def layer(self, case: Case, key: Hashable) -> bytes | None:
         """What `keep_layer` has kept for this state of the case."""

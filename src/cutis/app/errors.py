@@ -9,16 +9,29 @@ from cutis.app.i18n import Translator
 from cutis.app.settings import MEGA
 
 STATUS = {
+    "login": 303,
+    "password_due": 303,
     "malformed": 400,
     "bad_request": 400,
     "session": 403,
     "forbidden": 403,
+    "not_allowed": 403,
+    "login_wrong": 403,
+    "password_old": 403,
     "case_not_found": 404,
+    "saved_not_found": 404,
     "photo_not_found": 404,
     "no_layer": 404,
     "not_found": 404,
+    "account_not_found": 404,
+    "setup_closed": 404,
     "method_not_allowed": 405,
     "timeout": 408,
+    "already_saved": 409,
+    "name_taken": 409,
+    "last_admin": 409,
+    "no_feedback": 409,
+    "photo_damaged": 410,
     "too_large": 413,
     "too_many_pixels": 413,
     "request_too_large": 413,
@@ -36,9 +49,27 @@ STATUS = {
     "site": 422,
     "symptoms": 422,
     "note": 422,
+    "patient": 422,
+    "consent": 422,
     "field": 422,
+    "question": 422,
+    "diagnosis": 422,
+    "confirmed_by": 422,
+    "comment": 422,
+    "account_name": 422,
+    "password_short": 422,
+    "password_long": 422,
+    "password_name": 422,
+    "password_common": 422,
+    "password_same": 422,
+    "password_twice": 422,
+    "too_many_logins": 429,
+    "chat_busy": 429,
     "internal": 500,
     "busy": 503,
+    "storage": 503,
+    "storage_busy": 503,
+    "storage_full": 507,
 }
 """Of an answer by the error's code; its words are `error.CODE` and `error.CODE.fix`."""
 
@@ -58,20 +89,28 @@ class AppError(HTTPException):
     Args:
         code: a key of STATUS.
         retry_after: seconds until the same may work; the words call it `count`.
+        location: where a browser goes on, for a status that leads elsewhere.
         values: of the placeholders in the words; numbers and amounts are put in the words'
             language.
     """
 
     def __init__(
-        self, code: str, *, retry_after: int | None = None, **values: str | int | Amount
+        self,
+        code: str,
+        *,
+        retry_after: int | None = None,
+        location: str | None = None,
+        **values: str | int | Amount,
     ) -> None:
         self.code = code
         self.values = values
-        headers = None
+        headers = {}
         if retry_after is not None:
             self.values["count"] = retry_after
-            headers = {"Retry-After": str(retry_after)}
-        super().__init__(STATUS[code], code, headers)
+            headers["Retry-After"] = str(retry_after)
+        if location is not None:
+            headers["Location"] = location
+        super().__init__(STATUS[code], code, headers or None)
 
     @classmethod
     def of_framework(cls, error: HTTPException) -> "AppError":

@@ -4,6 +4,7 @@ The framework's own reader writes files above 1 MB to the temporary folder.
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -27,7 +28,11 @@ CSRF_FIELD = "csrf_token"
 
 _MOST_PARTS = 40
 _SHOWN = 40  # characters of a field's name in an error
+_SLOWEST = 10_000  # bytes a second of an upload on a poor mobile network
 _FACTS = tuple(CaseFacts.model_fields)
+
+Count = Callable[[int], None]
+"""Is told of bytes that have come in."""
 
 
 @dataclass
@@ -42,24 +47,50 @@ class Form:
         return next((value for key, value in self.fields if key == name), None)
 
 
-async def read_form(request: Request, settings: Settings) -> Form:
+async def read_form(request: Request, settings: Settings, count: Count | None = None) -> Form:
     """Reads a multipart or an URL-encoded form, in `settings.upload_s` seconds at most.
 
     Names of files are not read. Raises AppError for a body that is no form or not whole, for
-    a photo that is too large, too many photos and an upload that takes too long.
+    a photo that is too large, too many photos, an upload that takes too long and one that stands
+    still for `settings.stall_s` seconds or crawls.
+
+    Args:
+        count: told of the bytes of each piece that has come in; may raise AppError.
     """
     kind, options = _content_type(request)
+    body = _arriving(request, settings, count)
     try:
-        async with asyncio.timeout(settings.upload_s):
-            if kind == b"multipart/form-data":
-                return await _read_multipart(request, options.get(b"boundary", b""), settings)
-            if kind == b"application/x-www-form-urlencoded":
-                return _decode_fields(await request.body())
+        if kind == b"multipart/form-data":
+            return await _read_multipart(body, options.get(b"boundary", b""), settings)
+        if kind == b"application/x-www-form-urlencoded":
+            return _decode_fields(b"".join([piece async for piece in body]))
     except TimeoutError as error:
         raise AppError("timeout") from error
     except (ClientDisconnect, FormParserError) as error:
         raise AppError("malformed") from error
     raise AppError("media_type")
+
+
+async def _arriving(
+    request: Request, settings: Settings, count: Count | None
+) -> AsyncIterator[bytes]:
+    """The pieces of a body; TimeoutError for one that is too slow.
+
+    A fixed time for all of an upload would let a stranger hold a place with one byte a minute; so
+    each byte that comes buys a little more.
+    """
+    start = asyncio.get_running_loop().time()
+    pieces, come = request.stream(), 0
+    while True:
+        earned = settings.stall_s + come / _SLOWEST
+        async with asyncio.timeout_at(start + min(earned, settings.upload_s)):
+            piece = await anext(pieces, None)
+        if piece is None:
+            return
+        come += len(piece)
+        if count is not None:
+            count(len(piece))
+        yield piece
 
 
 def read_facts(form: Form) -> CaseFacts:
@@ -70,7 +101,7 @@ def read_facts(form: Form) -> CaseFacts:
     given: dict[str, object] = {}
     symptoms: list[str] = []
     for name, text in form.fields:
-        value = _plain(text)
+        value = plain_text(text)
         if name == CSRF_FIELD or not value:
             continue
         if name not in _FACTS:
@@ -108,7 +139,7 @@ def _years(text: str) -> int:
 _KEPT_SIGNS = "\n\u200c\u200d"  # line feed, zero-width non-joiner and joiner
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text without control characters; lines stay, and so do the joiners that Persian needs."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     spaced = (" " if sign.isspace() and sign != "\n" else sign for sign in lines)
@@ -133,12 +164,12 @@ def _decode_fields(body: bytes) -> Form:
     return Form(fields=pairs)
 
 
-async def _read_multipart(request: Request, boundary: bytes, settings: Settings) -> Form:
+async def _read_multipart(body: AsyncIterator[bytes], boundary: bytes, settings: Settings) -> Form:
     if not boundary:
         raise AppError("malformed")
     reader = _MultipartReader(settings)
     parser = MultipartParser(boundary, reader.callbacks())
-    async for chunk in request.stream():
+    async for chunk in body:
         parser.write(chunk)
     parser.finalize()
     if not reader.ended:  # the end was cut off

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutis.app.cases import Judgement
+from cutis.app.urgency import is_grave, urgency_of
 from cutis.metrics.answer_policy import AnswerPolicy, Answers, Verdict, decide
 from cutis.metrics.bootstrap import Floats
 from cutis.metrics.calibration import SMALLEST_PROBABILITY
 from cutis.runtime import PhotoAnswer, Predictor, Segmenter, answer_photo
-from cutis.taxonomy import Malignancy, Urgency
+from cutis.taxonomy import Malignancy
 
 _UNREADABLE, _UNLIKE = "unreadable", "unlike_training"  # of REASON_TEXTS
-_GRAVE = (Malignancy.MALIGNANT, Malignancy.PRECANCER)
-
-
 _NOT_RULED_OUT = 0.05
 """Without a policy: a diagnosis at least as probable is warned of."""
 
@@ -45,11 +43,18 @@ def judge(
     """
     answers = (*earlier, *(answer_photo(predictor, photo) for photo in photos))
     readable = [answer for answer in answers if answer.error is None]
-    policy, nothing = predictor.policy, Judgement(photos=answers, probabilities={})
+    policy = predictor.policy
+    used = _usable(policy, readable)
+    left_out = tuple(
+        number
+        for number, answer in enumerate(answers, 1)
+        if not any(answer is counted for counted in used)
+    )
+    nothing = Judgement(photos=answers, probabilities={}, left_out=left_out)
     if not readable:
         unreadable = {"verdict": Verdict.CANNOT_TELL, "reasons": (_UNREADABLE,)}
         return nothing if policy is None else nothing.model_copy(update=unreadable)
-    names, used = predictor.model_info.diagnoses, _usable(policy, readable)
+    names = predictor.model_info.diagnoses
     pooled = pool(np.array([[answer.probabilities[name] for name in names] for answer in used]))
     order = np.argsort(-pooled, kind="stable").tolist()
     probabilities = {names[k]: float(pooled[k]) for k in order}
@@ -58,14 +63,15 @@ def judge(
         seen = (probabilities, *(answer.probabilities for answer in readable))
         first = {next(iter(one)) for one in seen}
         first |= {name for one in seen for name, share in one.items() if share >= _NOT_RULED_OUT}
-        return judgement.model_copy(update=_warnings(predictor, first))
+        return judgement.model_copy(update=_warnings(predictor, first, None))
     said, held = _decide(predictor, policy, pooled, readable, used)
     found = tuple(names[k] for k in order if held[k])
+    verdict = Verdict(said.verdicts[0])
     judged = {
-        "verdict": Verdict(said.verdicts[0]),
+        "verdict": verdict,
         "reasons": said.reasons(0),
         "prediction_set": found,
-        **_warnings(predictor, found),
+        **_warnings(predictor, found, verdict),
     }
     return judgement.model_copy(update=judged)
 
@@ -109,7 +115,7 @@ def _decide(
     def by(thresholds: AnswerPolicy) -> Answers:
         return decide(
             thresholds,
-            pooled[None],
+            predictor.set_scores(pooled[None]),
             [diagnosis.malignancy for diagnosis in diagnoses],
             energies=unlike,
             distances=unlike,
@@ -123,12 +129,13 @@ def _decide(
     return alone if refused else wider, wider.sets[0]
 
 
-def _warnings(predictor: Predictor, possible: Collection[str]) -> dict[str, object]:
+def _warnings(
+    predictor: Predictor, possible: Collection[str], verdict: Verdict | None
+) -> dict[str, object]:
     """How grave and urgent the possible diagnoses are."""
     of = [diagnosis for diagnosis in predictor.info.diagnoses if diagnosis.id in possible]
-    urgencies = {diagnosis.urgency for diagnosis in of}
     return {
         "malignant_possible": any(d.malignancy is not Malignancy.BENIGN for d in of),
-        "urgency": next((urgency for urgency in Urgency if urgency in urgencies), None),
-        "urgent": any(diagnosis.malignancy in _GRAVE for diagnosis in of),
+        "urgency": urgency_of(of, verdict),
+        "urgent": any(is_grave(diagnosis) for diagnosis in of),
     }

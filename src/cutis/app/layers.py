@@ -132,7 +132,7 @@ def _pixels(edges: NDArray[np.int_], cells: slice) -> slice:
 
 def _log_odds(predictor: Predictor, pixels: NDArray[np.uint8], column: int) -> Floats:
     """Of one diagnosis against the others, after calibration: (batch,)."""
-    logits = predictor.logits(pixels).astype(np.float64) / predictor.model_info.temperature
+    logits = predictor.calibrated(predictor.logits(pixels))
     others = np.delete(logits, column, axis=1)
     return np.asarray(logits[:, column] - np.logaddexp.reduce(others, axis=1))
 

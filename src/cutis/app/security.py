@@ -49,6 +49,9 @@ HEADERS = {
 NO_STORE = "no-store"
 """`Cache-Control` of every answer that does not set its own, so that no photo stays in a cache."""
 
+SESSION_COOKIE = "cutis_session"
+"""Holds the token of who has logged in; see `accounts.sessions`."""
+
 _COOKIE = "cutis_csrf"
 _NONCE = re.compile(r"[\w-]{22}", re.ASCII)  # 128 bits
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -72,7 +75,8 @@ class Csrf:
     """Tokens of forms: a random cookie, and its HMAC under a secret of this process in the form.
 
     Another site can send the cookie along but cannot read the token (double submit, signed). The
-    cookie is SameSite=Strict besides.
+    cookie is SameSite=Strict besides. The session's cookie is signed with it, so that a token from
+    before a log-in is worth nothing after it.
     """
 
     def __init__(self) -> None:
@@ -84,18 +88,20 @@ class Csrf:
         if not _NONCE.fullmatch(nonce):
             nonce = getattr(request.state, "csrf_nonce", None) or secrets.token_urlsafe(16)
             request.state.csrf_nonce = nonce
-        return self._sign(nonce)
+        return self._sign(nonce, request)
 
     def check(self, request: Request, token: str | None) -> None:
         """Raises AppError `session` for a token that does not belong to the cookie."""
         nonce = request.cookies.get(_COOKIE, "")
         given = (token or "").encode("utf-8", "replace")
-        right = hmac.compare_digest(self._sign(nonce).encode(), given)
+        right = hmac.compare_digest(self._sign(nonce, request).encode(), given)
         if not right or not _NONCE.fullmatch(nonce):
             raise AppError("session")
 
-    def _sign(self, nonce: str) -> str:
-        return hmac.new(self._secret, nonce.encode(), hashlib.sha256).hexdigest()
+    def _sign(self, nonce: str, request: Request) -> str:
+        # a nonce that is right has no space in it, so the two cannot run into each other
+        bound = f"{nonce} {request.cookies.get(SESSION_COOKIE, '')}".encode("utf-8", "replace")
+        return hmac.new(self._secret, bound, hashlib.sha256).hexdigest()
 
 
 class Gate:

@@ -18,10 +18,21 @@ from starlette.exceptions import HTTPException
 from cutis import __version__
 from cutis.app import judging
 from cutis.app import layers as drawing
+from cutis.app.account_pages import AccountPages, account_router
+from cutis.app.accounts.guard import Guard, Identify
+from cutis.app.accounts.people import People
 from cutis.app.api import SCHEMA, api_router
+from cutis.app.archive.archive import Archive
+from cutis.app.chat.chat import Chat
+from cutis.app.chat_pages import add_chat
+from cutis.app.drug_store.provider import DrugStore
+from cutis.app.drug_store_pages import add_drug_store
 from cutis.app.errors import AppError
+from cutis.app.feedback_pages import add_feedback
 from cutis.app.i18n import translator
 from cutis.app.language import language_of
+from cutis.app.result_page import ResultPage
+from cutis.app.saved_pages import SavedPages, saved_router
 from cutis.app.security import API, Csrf, Gate, Render
 from cutis.app.service import CaseService, Judge, Layers
 from cutis.app.settings import Settings
@@ -53,6 +64,9 @@ def create_app(
     *,
     judge: Judge = judging.judge,
     layers: Layers = drawing,
+    archive: Archive | None = None,
+    chat: Chat | None = None,
+    drug_store: DrugStore | None = None,
 ) -> FastAPI:
     """The app around a loaded bundle.
 
@@ -60,6 +74,9 @@ def create_app(
         segmenter: outlines lesions; None for a bundle without one.
         judge: answers the photos of a case.
         layers: draws what lies over a photo, and measures it.
+        archive: where cases may be saved, and who has an account; None keeps cases in memory only.
+        chat: answers questions about a case; None answers from Cutis's own texts by search.
+        drug_store: offers care from a pharmacy; None shows nothing of it.
     """
     service = CaseService(predictor, segmenter, settings, judge, layers)
     app = FastAPI(
@@ -76,12 +93,41 @@ def create_app(
     app.state.service = service
     app.state.csrf = Csrf()
     app.state.pages = Pages(service, app.state.csrf)
+    app.state.archive = archive
+    app.state.chat = chat or Chat(capacity=settings.capacity, lifetime_s=settings.lifetime_s)
+    app.state.drug_store = drug_store
+    app.state.guard = Guard(archive)
+    app.state.result = ResultPage(service, app.state.pages, app.state.guard)
     app.include_router(api_router(service))
-    app.include_router(web_router(service, app.state.pages))
+    app.include_router(web_router(service, app.state.pages, app.state.result))
+    if archive is not None:
+        _add_archive(app, archive)
+    _add_extras(app)
     app.mount("/static", Static())
     _install_errors(app, render_error)
     app.add_middleware(Gate, settings=settings, render=render_error, uploads=_takes_photos)
     return app
+
+
+def _add_archive(app: FastAPI, archive: Archive) -> None:
+    """What there is only where cases are saved: their pages, accounts, the doctor's loop."""
+    service, guard = app.state.service, app.state.guard
+    saved = SavedPages(service, archive, guard)
+    app.state.saved = saved
+    app.include_router(saved_router(service, app.state.pages, app.state.result, saved, guard))
+    people = People(archive)
+    app.state.people = people
+    account_pages = AccountPages(people, guard, app.state.pages, service.settings)
+    app.state.account_pages = account_pages
+    app.include_router(account_router(account_pages))
+    app.add_middleware(Identify, sessions=people.sessions)
+    add_feedback(app, archive)
+
+
+def _add_extras(app: FastAPI) -> None:
+    """What stands on the page of every case: the chat and the drug store."""
+    add_drug_store(app, app.state.drug_store)
+    add_chat(app, app.state.chat)
 
 
 def render_error(request: Request, error: AppError) -> Response:
@@ -101,11 +147,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         while True:
             await asyncio.sleep(_SWEEP_S)
             service.store.sweep()
+            app.state.chat.conversations.sweep()
+            if app.state.archive is not None:
+                app.state.saved.opened.store.sweep()
 
     sweeping = asyncio.create_task(sweep())
     yield
     sweeping.cancel()
     service.workload.close()
+    if app.state.archive is not None:
+        app.state.account_pages.close()
 
 
 def _takes_photos(method: str, path: str) -> bool:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
 
-from cutis.app.cases import Case, CaseStore, Judgement, Photo
+from cutis.app.cases import Case, CaseFacts, CaseStore, Judgement, Photo
 from cutis.app.errors import Amount, AppError
-from cutis.app.forms import Form, read_facts, read_form
+from cutis.app.forms import Count, Form, read_facts, read_form
 from cutis.app.intake import accept_photo
 from cutis.app.overload import Workload
-from cutis.app.security import declared_length
 from cutis.app.settings import MAX_PHOTOS, Settings
+from cutis.app.urgency import with_symptoms
 from cutis.lesion import Mask, Pixels
 from cutis.preprocessing import decode
 from cutis.runtime import PhotoAnswer, Predictor, Segmenter
@@ -85,10 +85,12 @@ class CaseService:
         Args:
             check: called with the form before anything is done with it.
         """
-        async with self.workload.place(self._size(request)):
-            form = await self._read(request, check)
+        async with self.workload.upload() as count:
+            form = await self._read(request, check, count)
             facts = read_facts(form)
-            photos, judgement = await self.workload.run(partial(self._judged, form.photos, ()))
+            work = partial(self._judged, form.photos, facts)
+            async with self.workload.place():
+                photos, judgement = await self.workload.run(work)
         case = Case(photos, facts, judgement)
         self.store.add(case)
         return case
@@ -97,14 +99,15 @@ class CaseService:
         self, case_id: str, request: Request, check: CheckForm | None = None
     ) -> Case:
         """Reads a form with more photos for a case, and judges all of it again."""
-        async with self.workload.place(self._size(request)):
+        async with self.workload.upload() as count:
             case = self.case(case_id)
-            form = await self._read(request, check)
+            form = await self._read(request, check, count)
             while True:
                 if len(case.photos) + len(form.photos) > MAX_PHOTOS:
                     raise AppError("too_many_photos")
-                work = partial(self._judged, form.photos, case.judgement.photos)
-                photos, judgement = await self.workload.run(work)
+                work = partial(self._judged, form.photos, case.facts, case.judgement.photos)
+                async with self.workload.place():
+                    photos, judgement = await self.workload.run(work)
                 grown = replace(case, photos=(*case.photos, *photos), judgement=judgement)
                 if self.store.replace(case, grown):
                     return grown
@@ -146,14 +149,8 @@ class CaseService:
         draw = partial(self._heated, wanted)
         return await self._layer(case_id, number, f"heat {wanted}", draw)
 
-    def _size(self, request: Request) -> int:
-        """Bytes to reserve for an upload: those announced, else the most that it may be."""
-        if "transfer-encoding" in request.headers:  # then the length is not what counts
-            return self.settings.form_bytes
-        return declared_length(request.headers.get("content-length")) or self.settings.form_bytes
-
-    async def _read(self, request: Request, check: CheckForm | None) -> Form:
-        form = await read_form(request, self.settings)
+    async def _read(self, request: Request, check: CheckForm | None, count: Count) -> Form:
+        form = await read_form(request, self.settings, count)
         if check is not None:
             check(form)
         if not form.photos:
@@ -161,14 +158,14 @@ class CaseService:
         return form
 
     def _judged(
-        self, uploads: Sequence[bytes], earlier: Sequence[PhotoAnswer]
+        self, uploads: Sequence[bytes], facts: CaseFacts, earlier: Sequence[PhotoAnswer] = ()
     ) -> tuple[tuple[Photo, ...], Judgement]:
         """In a thread: the previews of new photos, and the judgement of all."""
         accepted = [accept_photo(data, self.settings) for data in uploads]
         data = [photo.data for photo in accepted]
         more = {"earlier": earlier} if earlier else {}
         judgement = self._judge(self.predictor, self.segmenter, data, **more)
-        return tuple(photo.photo for photo in accepted), judgement
+        return tuple(photo.photo for photo in accepted), with_symptoms(judgement, facts.symptoms)
 
     async def _layer(
         self, case_id: str, number: int, name: str, draw: Callable[[Pixels], bytes]
@@ -205,4 +202,6 @@ class CaseService:
 def _photo(case: Case, number: int) -> Photo:
     if not 1 <= number <= len(case.photos):
         raise AppError("photo_not_found")
+    if not case.photos[number - 1].preview:  # a saved case whose file is damaged
+        raise AppError("photo_damaged")
     return case.photos[number - 1]

@@ -24,6 +24,7 @@ class Settings:
         queue: cases that may wait for a worker; more are answered with 503.
         uploads_mb: of all uploads that are on their way or wait, together.
         upload_s: seconds in which an upload must have arrived.
+        stall_s: seconds that an upload may stand still before it is given up.
         capacity: cases kept; the oldest is dropped for a new one.
         memory_mb: of the photos and layers of all cases; the oldest are dropped above it.
         lifetime_s: seconds after its last use in which a case is dropped.
@@ -36,6 +37,7 @@ class Settings:
     queue: int = 64
     uploads_mb: int = 256
     upload_s: float = 120
+    stall_s: float = 15
     capacity: int = 200
     memory_mb: int = 256
     lifetime_s: float = 1800

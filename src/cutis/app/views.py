@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from cutis.app.cases import Case, CaseFacts
+from cutis.app.cases import Case, CaseFacts, Judgement
 from cutis.app.i18n import Translator
 from cutis.metrics.answer_policy import Verdict
 from cutis.runtime import PhotoAnswer, Predictor
-from cutis.taxonomy import Diagnosis, DiagnosisText, Malignancy, Urgency, diagnoses
+from cutis.taxonomy import Diagnosis, DiagnosisText, Link, Malignancy, Urgency, diagnoses
 
 _LEAST = 0.01  # a smaller probability is "less than", and one as near to 1 "more than"
 _GRAVE = (Malignancy.MALIGNANT, Malignancy.PRECANCER)
-_CALM = (Urgency.ROUTINE, Urgency.SELF_CARE)
 _SHARES = ("area_share",)
 _FRACTIONS = ("compactness", "solidity")
 _PIXELS = ("longest_diameter", "equal_area_diameter")
@@ -41,10 +41,18 @@ class PhotoView(NamedTuple):
     number: int
     width: int
     height: int
+    left_out: bool  # it does not count among the photos judged together
     says: str
     verdict: str
     hints: tuple[str, ...]
     flawless: bool  # its quality was measured and nothing was found
+
+
+class Reference(NamedTuple):
+    """A page of somebody else: what it is, where it lies and its language, in words."""
+
+    words: str
+    url: str
 
 
 class Explained(NamedTuple):
@@ -55,6 +63,7 @@ class Explained(NamedTuple):
     kind: str
     icd11: str | None
     text: DiagnosisText | None
+    links: tuple[Reference, ...]
 
 
 class Result(NamedTuple):
@@ -69,6 +78,8 @@ class Result(NamedTuple):
     level: str  # with which the set holds the truth; likewise
     meaning: str  # of a calibrated probability
     urgency: str  # key of its words
+    alarming: str  # the reported symptoms that make it urgent, in words; empty without any
+    counted: int  # photos that were judged together
     urgent: bool
     emergency: bool
     grave: str  # the cancers and precancers of the set
@@ -81,8 +92,7 @@ class Result(NamedTuple):
 def result_view(case: Case, predictor: Predictor, words: Translator) -> Result:
     """A case's judgement in the translator's words."""
     judged = case.judgement
-    names = {one.id: words.pick(one.name) for one in predictor.info.diagnoses}
-    kinds = {one.id: one.malignancy for one in predictor.info.diagnoses}
+    names, kinds = diagnosis_names(judged, predictor, words), _kinds(judged, predictor)
     unsure = judged.verdict is Verdict.CANNOT_TELL
     # Where the model cannot tell, a benign diagnosis must not look like what is left.
     held = {id for id in judged.prediction_set if not unsure or kinds[id] is not Malignancy.BENIGN}
@@ -106,17 +116,27 @@ def result_view(case: Case, predictor: Predictor, words: Translator) -> Result:
         possible=_possible([names[id] for id in judged.prediction_set], words) if sets else "",
         level=words.percent(policy.level) if policy else "",
         meaning=_meaning(next(iter(judged.probabilities.values()), 0.0), words),
-        urgency=_urgency(judged.urgency, unsure or judged.verdict is None),
+        urgency=judged.urgency.replace("-", "_") if judged.urgency else "unknown",
+        alarming=". ".join(words.term("symptom", name) for name in judged.alarming),
         urgent=judged.urgent,
         emergency=judged.urgency is Urgency.EMERGENCY,
         grave=words.listing(grave, "or"),
+        counted=len(case.photos) - len(judged.left_out),
         photos=tuple(
-            PhotoView(number, photo.width, photo.height, *_alone(answer, names, words))
+            PhotoView(
+                number,
+                photo.width,
+                photo.height,
+                number in judged.left_out,
+                *_alone(answer, names, words),
+            )
             for number, (photo, answer) in enumerate(
                 zip(case.photos, judged.photos, strict=True), 1
             )
         ),
-        heat=shown[:_MOST_HEAT_MAPS],
+        heat=tuple(bar for bar in shown if bar.id in predictor.model_info.diagnoses)[
+            :_MOST_HEAT_MAPS
+        ],
         facts=_facts(case.facts, words),
         explained=tuple(
             _explained(bar.name, diagnoses().get(bar.id), words)
@@ -124,6 +144,22 @@ def result_view(case: Case, predictor: Predictor, words: Translator) -> Result:
             if bar.possible or not policy
         ),
     )
+
+
+def diagnosis_names(judged: Judgement, predictor: Predictor, words: Translator) -> dict[str, str]:
+    """Names by id; a saved case may have been judged by another bundle.
+
+    What neither this bundle nor the taxonomy knows keeps its id as name.
+    """
+    names = {id: id for id in judged.probabilities}
+    names |= {id: words.pick(one.name) for id, one in diagnoses().items()}
+    return names | {one.id: words.pick(one.name) for one in predictor.info.diagnoses}
+
+
+def _kinds(judged: Judgement, predictor: Predictor) -> dict[str, Malignancy | None]:
+    kinds: dict[str, Malignancy | None] = dict.fromkeys(judged.probabilities)
+    kinds |= {id: one.malignancy for id, one in diagnoses().items()}
+    return kinds | {one.id: one.malignancy for one in predictor.info.diagnoses}
 
 
 def measure_rows(
@@ -163,13 +199,6 @@ def _possible(names: list[str], words: Translator) -> str:
     return words.text("set.possible", count=len(names), names=words.listing(names, "or"))
 
 
-def _urgency(urgency: Urgency | None, unsure: bool) -> str:
-    """The key of an urgency; who cannot tell must not calm anybody."""
-    if urgency is None or (unsure and urgency in _CALM):
-        return "unknown"
-    return urgency.replace("-", "_")
-
-
 def _alone(
     answer: PhotoAnswer, names: Mapping[str, str], words: Translator
 ) -> tuple[str, str, tuple[str, ...], bool]:
@@ -206,11 +235,19 @@ def _facts(facts: CaseFacts, words: Translator) -> tuple[tuple[str, str], ...]:
 
 def _explained(name: str, known: Diagnosis | None, words: Translator) -> Explained:
     if known is None:
-        return Explained(name, "", words.text("malignancy.unknown"), None, None)
+        return Explained(name, "", words.text("malignancy.unknown"), None, None, ())
     also = words.listing([*known.synonyms.get(words.language, ())])
     kind = words.term("malignancy", known.malignancy or "unknown")
     text = words.pick(known.text) if known.text else None
-    return Explained(name, also, kind, known.icd11, text)
+    links = tuple(_reference(link, words) for link in known.links)
+    return Explained(name, also, kind, known.icd11, text, links)
+
+
+def _reference(link: Link, words: Translator) -> Reference:
+    language = words.term("diagnosis.link.language", link.language)
+    host = urlsplit(link.url).netloc
+    said = words.text("diagnosis.link", title=words.pick(link.title), host=host, language=language)
+    return Reference(said, link.url)
 
 
 def _measure(name: str, value: Any, words: Translator) -> str | None:

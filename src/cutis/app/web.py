@@ -4,14 +4,17 @@ They work without JavaScript; `static/app.js` adds to them.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.params import Depends
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -26,11 +29,15 @@ from cutis.app.language import COOKIE, PARAMETER, language_of
 from cutis.app.security import Csrf
 from cutis.app.service import CaseService
 from cutis.app.settings import MAX_PHOTOS
-from cutis.app.views import measure_rows, result_view
+from cutis.app.views import measure_rows
 from cutis.runtime.bundle import MODEL_FILES
+
+if TYPE_CHECKING:
+    from cutis.app.result_page import ResultPage
 
 _FOLDER = Path(__file__).parent
 _YEAR_S = 365 * 24 * 3600
+CARD = "/about/MODEL_CARD.md"
 _SCRIPT_TEXTS = ("script", "hint", "camera")  # groups that app.js fills
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".woff2": "font/woff2"}
 
@@ -86,6 +93,9 @@ class Pages:
             languages=[(code, translator(code)) for code in languages()],
             version=__version__,
             licence=self._service.predictor.model_info.licence,
+            account=getattr(request.state, "account", None),
+            archived=request.app.state.archive is not None,
+            hidden_token=partial(self._hidden_token, request),
             **shown,
         )
         response = HTMLResponse(content, headers={"Vary": "Accept-Language, Cookie"})
@@ -94,6 +104,11 @@ class Pages:
                 COOKIE, words.language, max_age=_YEAR_S, httponly=True, samesite="lax"
             )
         return response
+
+    def _hidden_token(self, request: Request) -> Markup:
+        """The field that every form needs, for a template to ask for."""
+        field = Markup('<input type="hidden" name="{}" value="{}">')
+        return field.format(CSRF_FIELD, self._csrf.token(request))
 
     def form(self, request: Request) -> dict[str, Any]:
         """What the form with photos shows, in every place where it stands."""
@@ -121,14 +136,14 @@ class Pages:
         }
 
     def error(self, request: Request, error: AppError) -> Response:
-        """The page of an error; it leads back to the case if it is still there."""
+        """The page of an error; it leads back to its case if that is still there."""
         words = translator(language_of(request))
         message, fix = error.words(words)
         steps = request.url.path.split("/")
-        of_case = len(steps) > 3 and steps[1] == "cases"
         back = "/"
-        if of_case and self._service.store.get(steps[2]) is not None:
-            back = f"/cases/{steps[2]}"
+        if len(steps) > 3 and steps[1] in ("cases", "saved"):
+            known = steps[1] == "saved" or self._service.store.get(steps[2]) is not None
+            back = "/".join(steps[:3]) if known else back
         page = self.page(
             request, "error.html", home=back, message=message, fix=fix, status=error.status_code
         )
@@ -150,12 +165,12 @@ class Pages:
         return of_form
 
 
-def web_router(service: CaseService, pages: Pages) -> APIRouter:
+def web_router(service: CaseService, pages: Pages, result: "ResultPage") -> APIRouter:
     """The routes of the pages."""
     router = APIRouter(include_in_schema=False)
     router.include_router(_texts(service, pages))
-    router.include_router(_cases(service, pages))
-    router.include_router(_layers(service, pages))
+    router.include_router(_cases(service, pages, result))
+    router.include_router(layer_router(service, pages, "/cases"))
     return router
 
 
@@ -194,12 +209,17 @@ def _texts(service: CaseService, pages: Pages) -> APIRouter:
             policy=predictor.policy,
             minutes=pages.minutes,
             schema=SCHEMA,
+            card=CARD if predictor.card else None,
         )
+
+    @router.get(CARD)
+    async def card() -> Response:
+        return Response(service.predictor.card, media_type="text/plain; charset=utf-8")
 
     return router
 
 
-def _cases(service: CaseService, pages: Pages) -> APIRouter:
+def _cases(service: CaseService, pages: Pages, result: "ResultPage") -> APIRouter:
     router = APIRouter()
 
     @router.post("/cases")
@@ -209,20 +229,9 @@ def _cases(service: CaseService, pages: Pages) -> APIRouter:
 
     @router.get("/cases/{case_id}")
     async def show(case_id: str, request: Request) -> Response:
-        case = service.case(case_id)
-        words = translator(language_of(request))
-        provenance = service.predictor.model_info.provenance
-        return pages.page(
-            request,
-            "result.html",
-            case=case,
-            model=f"{provenance.recipe}, {service.predictor.model}, Cutis {__version__}",
-            outlined=service.segmenter is not None,
-            r=result_view(case, service.predictor, words),
-            left=MAX_PHOTOS - len(case.photos),
-            created=case.created.astimezone(),
-            **pages.form(request),
-        )
+        if service.store.get(case_id) is None and request.app.state.guard.current(request):
+            return RedirectResponse(f"/saved/{quote(case_id)}", 303)  # it may have been saved
+        return await result.show(request, service.case(case_id))
 
     @router.post("/cases/{case_id}/photos")
     async def add(case_id: str, request: Request) -> Response:
@@ -239,8 +248,18 @@ def _cases(service: CaseService, pages: Pages) -> APIRouter:
     return router
 
 
-def _layers(service: CaseService, pages: Pages) -> APIRouter:
-    router = APIRouter(prefix="/cases/{case_id}/photos")
+def layer_router(
+    service: CaseService, pages: Pages, at: str, dependencies: Sequence[Depends] = ()
+) -> APIRouter:
+    """The photos of cases and what lies over them.
+
+    Args:
+        at: where the cases are, "/cases" or "/saved".
+        dependencies: of every route.
+    """
+    router = APIRouter(
+        prefix=f"{at}/{{case_id}}/photos", dependencies=dependencies, include_in_schema=False
+    )
     png = partial(Response, media_type="image/png")
 
     @router.get("/{number}.jpg")
@@ -262,6 +281,7 @@ def _layers(service: CaseService, pages: Pages) -> APIRouter:
         words: Translator = translator(language_of(request))
         measured = json.loads(await service.measures(case_id, number))
         rows = measure_rows(measured, words)
-        return pages.page(request, "measures.html", rows=rows, case_id=case_id, number=number)
+        back = f"{at}/{case_id}"
+        return pages.page(request, "measures.html", rows=rows, at_case=back, number=number)
 
     return router

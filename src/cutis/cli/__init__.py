@@ -1,5 +1,6 @@
 """The command line: a file a verb; each verb is also a function of the Python API."""
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,9 @@ import typer
 from cutis import __version__
 from cutis.cli import (
     abstention,
+    app_account,
+    app_backup,
+    app_feedback,
     audit,
     catalog,
     compare,
@@ -23,6 +27,7 @@ from cutis.cli import (
     models,
     predict,
     prune,
+    recalibrate,
     reproduce,
     run_app,
     search,
@@ -30,7 +35,7 @@ from cutis.cli import (
     split,
     train,
 )
-from cutis.errors import CutisError
+from cutis.errors import CutisError, InputError
 from cutis.records import NOTICE
 
 
@@ -41,6 +46,7 @@ class Verb(NamedTuple):
     show: Callable[[Any], int]
 
 
+# A name of several words is a verb below another; that one may be a verb itself.
 VERBS = {
     "import": Verb(import_photos.import_photos, import_photos.show),
     "catalog": Verb(catalog.catalog, catalog.show),
@@ -56,12 +62,22 @@ VERBS = {
     "abstention": Verb(abstention.abstention, abstention.show),
     "prune": Verb(prune.prune, prune.show),
     "export": Verb(export.export, export.show),
+    "recalibrate": Verb(recalibrate.recalibrate, recalibrate.show),
     "predict": Verb(predict.predict, predict.show),
     "segment": Verb(segment.segment, segment.show),
     "app": Verb(run_app.run_app, run_app.show),
+    "app account add": Verb(app_account.app_account_add, app_account.show_added),
+    "app account password": Verb(app_account.app_account_password, app_account.show_password),
+    "app account disable": Verb(app_account.app_account_disable, app_account.show_disabled),
+    "app backup": Verb(app_backup.app_backup, app_backup.show_backup),
+    "app restore": Verb(app_backup.app_restore, app_backup.show_restore),
+    "app feedback": Verb(app_feedback.app_feedback, app_feedback.show),
     "draw": Verb(draw.draw, draw.show),
     "demo": Verb(demo.demo, demo.show),
 }
+
+GROUPS = {"app account": "Add and disable accounts of an archive, and set passwords."}
+"""Help of the groups that are no verbs themselves."""
 
 INTERRUPTED = 130
 
@@ -85,8 +101,48 @@ def _command(function: Callable[..., Any]) -> Callable[..., Any]:
     return copy
 
 
-for _name, _verb in VERBS.items():
-    app.command(_name)(_command(_verb.function))
+def _alone(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as the callback of a group: it does nothing where a verb below it was named."""
+    plain = _command(function)
+    signature = inspect.signature(plain)
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+    def own(context: typer.Context, **values: Any) -> Any:
+        if context.invoked_subcommand is None:
+            return plain(**values)
+        if any(values[name] != one.default for name, one in signature.parameters.items()):
+            raise InputError(
+                f"options of {context.command_path} stand before {context.invoked_subcommand}",
+                fix=f"give them after it, see {context.command_path} {context.invoked_subcommand} "
+                "--help",
+            )
+        return None
+
+    own.__doc__ = plain.__doc__
+    own.__annotations__ = {"context": typer.Context, **plain.__annotations__}
+    own.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[context.replace(annotation=typer.Context), *signature.parameters.values()]
+    )
+    return own
+
+
+def _add_verbs(to: typer.Typer, above: str = "") -> None:
+    """Adds the verbs right below one, each with those below itself."""
+    below = [name.removeprefix(above) for name in VERBS if name.startswith(above)]
+    for word in dict.fromkeys(name.split()[0] for name in below):
+        name, verb = above + word, VERBS.get(above + word)
+        if not any(other.startswith(f"{name} ") for other in VERBS):
+            to.command(word)(_command(VERBS[name].function))
+            continue
+        words = GROUPS[name] if verb is None else verb.function.__doc__
+        group = typer.Typer(invoke_without_command=verb is not None, help=words)
+        if verb is not None:
+            group.callback()(_alone(verb.function))
+        _add_verbs(group, f"{name} ")
+        to.add_typer(group, name=word)
+
+
+_add_verbs(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -108,6 +164,12 @@ def _options(
     """The options that stand before the verb."""
 
 
+def _named(arguments: Sequence[str]) -> str:
+    """The verb that a command line runs: as many of its first words as name one."""
+    words = range(len(arguments), 0, -1)
+    return next(name for n in words if (name := " ".join(arguments[:n])) in VERBS)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code."""
     command = typer.main.get_command(app)
@@ -116,7 +178,7 @@ def run(arguments: Sequence[str]) -> int:
             list(arguments) or ["--help"], prog_name="cutis", standalone_mode=False
         )
         if not isinstance(result, int):
-            return VERBS[arguments[0]].show(result)
+            return VERBS[_named(arguments)].show(result)
         if result == INTERRUPTED:
             # typer takes Ctrl-C for itself and gives this code
             raise KeyboardInterrupt

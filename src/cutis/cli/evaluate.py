@@ -141,11 +141,17 @@ def _bundle(source: Path, prior: bool, engine: str) -> _Judged:
     predictor = Predictor.load(source, engine=engine)
 
     def predict(rows: "pd.DataFrame", catalog: "Catalog") -> "pd.DataFrame":
+        predictor.refuse_own_cases(catalog.sha256)
         paths = [catalog.locate(stored) for stored in rows["path"]]
         table = pd.concat(predict_photos(predictor, paths, quality=False), ignore_index=True)
+        if predictor.recalibration is not None:  # the probabilities are not those of the logits
+            table = table.drop(columns=[name for name in table if str(name).startswith("logit_")])
         return table.assign(image_id=rows["image_id"].to_numpy(), path=rows["path"].to_numpy())
 
-    return _Judged(predictor.info.model, predict)
+    model = predictor.model_info
+    if predictor.recalibration is not None:
+        model = model.model_copy(update={"temperature": 1.0})
+    return _Judged(model, predict)
 
 
 def _run(source: Path, prior: bool) -> _Judged:

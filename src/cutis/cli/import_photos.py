@@ -1,11 +1,13 @@
 """`cutis import`: photos into a catalog."""
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from cutis.cli.options import Cluster
 from cutis.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -45,25 +47,34 @@ def import_photos(
             show_default=False,
         ),
     ] = None,
+    cluster: Cluster = None,
 ) -> "ImportSummary":
     """Bring photos with their diagnoses into a catalog; find what belongs together."""
     from cutis.cli.photo_quality import METER
     from cutis.data.importer import import_sources
+    from cutis.data.scan import ScanBlocks, scan_in_threads
 
     matches = [(text, _COLUMN.fullmatch(text)) for text in sources]
     columns = {m[1]: m[2] for text, m in matches if m and not Path(text).exists()}
     paths = [Path(text) for text, m in matches if not m or Path(text).exists()]
-    return import_sources(
-        paths,
-        into,
-        format=format,
-        columns=columns or None,
-        map_file=map,
-        view=view,
-        copy=copy,
-        conflicts=conflicts,
-        quality=METER,
-    )
+    with ExitStack() as stack:
+        scan_blocks: ScanBlocks = scan_in_threads
+        if cluster is not None:
+            from cutis.scale.importing import scanning_on
+
+            scan_blocks = stack.enter_context(scanning_on(cluster))
+        return import_sources(
+            paths,
+            into,
+            format=format,
+            columns=columns or None,
+            map_file=map,
+            view=view,
+            copy=copy,
+            conflicts=conflicts,
+            quality=METER,
+            scan_blocks=scan_blocks,
+        )
 
 
 def show(summary: "ImportSummary") -> int:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from cutis.cli.options import Engine
+from cutis.cli.options import Cluster, Engine
+from cutis.errors import InputError
 from cutis.records import NOTICE
 
 if TYPE_CHECKING:
@@ -20,8 +21,13 @@ _NO_REASSURANCE = "This is no sign that the spot is harmless."
 
 def predict(
     photos: Annotated[
-        list[Path],
-        Argument(metavar="PHOTO|FOLDER…", help="Photos and folders of them.", show_default=False),
+        list[str],
+        Argument(
+            metavar="PHOTO|FOLDER…",
+            help="Photos, folders of them and catalogs; with --cluster also URLs such as "
+            "s3://bucket/folder.",
+            show_default=False,
+        ),
     ],
     model: Annotated[
         Path | None,
@@ -40,17 +46,36 @@ def predict(
     quality: Annotated[
         bool, Option(help="Let the photo's quality decide too; without it work is faster.")
     ] = True,
+    cluster: Cluster = None,
 ) -> "pd.DataFrame | PredictionSummary":
     """Answer photos with a bundle, or say why it cannot tell; needs no torch."""
     import pandas as pd
 
     from cutis.runtime import Predictor, find_photos, predict_photos, predict_to_file
 
-    found = find_photos(photos)
+    if cluster is not None:
+        from cutis.scale.predicting import predict_on_cluster
+
+        places = [str(photo) for photo in photos]
+        return predict_on_cluster(
+            places, cluster, bundle=model, out=out, engine=engine, quality=quality
+        )
+    _refuse_urls(photos)
+    found = find_photos([Path(photo) for photo in photos])
     predictor = Predictor.load(model, engine=engine)
     if out is not None:
         return predict_to_file(predictor, found, out, quality=quality)
     return pd.concat(predict_photos(predictor, found, quality=quality), ignore_index=True)
+
+
+def _refuse_urls(photos: Sequence[str | Path]) -> None:
+    for photo in photos:
+        if "://" in str(photo):
+            raise InputError(
+                "photos of a storage are read with --cluster alone",
+                where=str(photo),
+                fix="add --cluster local, or the address of a cluster",
+            )
 
 
 def show(result: "pd.DataFrame | PredictionSummary") -> int:

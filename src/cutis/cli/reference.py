@@ -14,7 +14,7 @@ failed, 2 wrong use or bad input, 130 interrupted.
 def reference() -> str:
     """The page as Markdown, a section a verb."""
     pages = [_HEAD]
-    for arguments in ([], *([verb] for verb in VERBS)):
+    for arguments in ([], *(verb.split() for verb in VERBS)):
         text = CliRunner().invoke(app, [*arguments, "--help"], terminal_width=100).output
         pages.append(f"## {' '.join(['cutis', *arguments])}\n\n```text\n{text.strip()}\n```\n")
     return "\n".join(pages)

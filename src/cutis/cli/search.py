@@ -1,5 +1,7 @@
 """`cutis search`: better values for the settings of a recipe, chosen on validation."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +12,7 @@ from cutis.cli.extras import needs_training
 from cutis.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from cutis.studies.search_queue import Trials
     from cutis.studies.search_record import SearchResult
 
 
@@ -35,14 +38,32 @@ def search(
         float | None,
         Option(metavar="MINUTES", help="No trial begins after so long.", show_default=False),
     ] = None,
+    cluster: options.Cluster = None,
+    workers: Annotated[
+        int | None,
+        Option(
+            metavar="N",
+            help="With --cluster: trials at once; default: one a GPU, or else a processor.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> "SearchResult":
     """Look for better values of a recipe's settings, on validation photos only."""
+    if cluster is None:
+        options.refuse_without_cluster({"--workers": workers})
     with needs_training():
         from cutis.studies.search import search as search_recipe
-    return search_recipe(
-        recipe, data, out, split=split, weights=weights, segmenter=segmenter, trials=trials,
-        sampler=sampler, seed=seed, timeout=timeout, overrides=settings or [],
-    )  # fmt: skip
+        from cutis.studies.search_queue import one_by_one
+    with ExitStack() as stack:
+        run: Callable[[Trials], None] = one_by_one
+        if cluster is not None:
+            from cutis.scale.searching import training_on
+
+            run = stack.enter_context(training_on(cluster, workers))
+        return search_recipe(
+            recipe, data, out, split=split, weights=weights, segmenter=segmenter, trials=trials,
+            sampler=sampler, seed=seed, timeout=timeout, overrides=settings or [], run=run,
+        )  # fmt: skip
 
 
 def show(result: "SearchResult") -> int:

@@ -85,6 +85,7 @@ def show(split: "Split") -> int:
     if split.info.left_out:
         why = f" (dropped: {', '.join(split.info.drop)})" if split.info.drop else ""
         print(f"{split.info.left_out} photos are in no part{why}")
+    print("rules: " + "; ".join(split.info.rules))
     for warning in split.info.warnings:
         print(f"note: {warning}")
     if split.info.unsafe:

@@ -23,8 +23,33 @@ def train(
     split: options.Split = "default",
     weights: options.Weights = "imagenet",
     segmenter: options.Segmenter = None,
+    cluster: options.Cluster = None,
+    workers: Annotated[
+        int | None,
+        Option(
+            metavar="N",
+            help="With --cluster: how many train together; default: one a GPU, or else a node.",
+            show_default=False,
+        ),
+    ] = None,
+    interface: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="With --cluster: the network interface between the nodes; it is found by itself.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> "Run | SegmenterRun":
     """Train a classifier or a segmenter as a recipe says."""
+    if cluster is not None:
+        with needs_training():
+            from cutis.scale.training import train_on_cluster
+        return train_on_cluster(
+            recipe, data, out, cluster, split=split, weights=weights, segmenter=segmenter,
+            overrides=settings or [], workers=workers, interface=interface,
+        )  # fmt: skip
+    options.refuse_without_cluster({"--workers": workers, "--interface": interface})
     with needs_training():
         from cutis.training.train import train as train_recipe
     return train_recipe(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cutis.data.catalog import Catalog
+from cutis.data.feedback_rule import feedback_sources, is_feedback
 from cutis.data.partition import group_names
 from cutis.data.split_records import (
     Certificate,
@@ -48,7 +49,7 @@ def audit_split(catalog: Catalog, split: Split) -> Certificate:
         _coverage(usable, split.table),
         *leak_checks(placed, catalog.links),
         _groups(catalog, placed),
-        _shares(placed, split),
+        _shares(placed[~is_feedback(placed, feedback_sources(catalog.info.sources))], split),
         _safe(split),
     )
     failed = [check for check in checks if check.passed is False]
@@ -93,7 +94,7 @@ def sibling_rates(rows: pd.DataFrame, links: pd.DataFrame) -> tuple[float | None
     if not tested.any():
         return None, None
     rate = float((sizes > same_part)[tested].mean())
-    share = 1 / rows["part"].nunique() if with_folds.any() else float(tested.mean())
+    share = 1 / rows.loc[with_folds, "part"].nunique() if with_folds.any() else float(tested.mean())
     # Each of the other photos of a family is inside the test part with the probability `share`.
     return rate, float((1 - share ** (sizes - 1)).mean())
 

@@ -23,7 +23,7 @@ from cutis.data.flags import UNREADABLE
 from cutis.data.labels import Labels, map_labels
 from cutis.data.links import link_photos
 from cutis.data.merge import LEFT_OUT
-from cutis.data.scan import Measure, Scan, Scores, scan_photos
+from cutis.data.scan import Measure, Scan, ScanBlocks, Scores, scan_in_threads, scan_photos
 from cutis.data.sources import SourceTable, read_source
 from cutis.data.sources.base import counted
 from cutis.errors import InputError
@@ -85,12 +85,14 @@ def import_sources(
     copy: bool = False,
     conflicts: str | None = None,
     quality: QualityMeter | None = None,
+    scan_blocks: ScanBlocks = scan_in_threads,
 ) -> ImportSummary:
     """Reads collections of photos into a catalog, new or existing.
 
     Args:
         sources: folders, or tables for the format "table"; each becomes a source that is named
-            after its folder. A source that the catalog already holds is replaced.
+            after its folder, feedback after its archive. A source that the catalog already holds is
+            replaced.
         into: the catalog's folder.
         format: a reader's name; None recognises the layout of each source.
         columns: for the format "table", meaning -> column (see docs/readers.md).
@@ -102,6 +104,7 @@ def import_sources(
             "drop" with several.
         quality: measures all photos of the catalog while they are decoded; None leaves their
             scores null.
+        scan_blocks: what decodes the photos.
 
     Nothing is written before all labels are known. Importing again changes no file when nothing
     has changed; after an interruption the old catalog stands and the photos already read are not
@@ -123,7 +126,8 @@ def import_sources(
     kept = [] if old is None else [old.photos[~old.photos["source"].isin(replaced)]]
     photos = pd.concat([*kept, *rows], ignore_index=True).sort_values("image_id", ignore_index=True)
     places = [into / path for path in photos["path"]]
-    scans = scan_photos(places, into, None if quality is None else quality.measure)
+    measure = None if quality is None else quality.measure
+    scans = scan_photos(places, into, measure, scan_blocks)
     photos = _with_scans(photos, scans, quality)
     warnings = [f"{s.name}: {note}" for s in read for note in (*s.table.warnings, *s.labels.notes)]
     broken = [
@@ -218,7 +222,7 @@ def _read_sources(
     tables = [read_source(source, format, columns) for source in sources]
     labels = map_labels(tables, extra)
     return [
-        _Source(source_name(path), table, label, columns)
+        _Source(table.name or source_name(path), table, label, columns)
         for path, table, label in zip(sources, tables, labels, strict=True)
     ]
 
@@ -228,6 +232,9 @@ def _check_names(read: Sequence[_Source], old: Catalog | None) -> None:
     if old is not None:
         # A source whose folder is gone has moved: the new place replaces it.
         roots = {info.name: info.root for info in old.info.sources if Path(info.root).exists()}
+    for source in read:
+        if source.table.name is not None:  # a later handover of the same archive replaces it
+            roots.pop(source.name, None)
     for source in read:
         root = str(source.table.root)
         if roots.setdefault(source.name, root) != root:

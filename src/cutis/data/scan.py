@@ -4,13 +4,12 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +88,27 @@ def _rounded(scores: Scores) -> Scores:
     return {n: None if score is None else round(score, _DIGITS) for n, score in scores.items()}
 
 
-def scan_photos(paths: Sequence[Path], catalog: Path, measure: Measure | None = None) -> list[Scan]:
+ScanBlocks = Callable[[Sequence[Path], Measure | None], Generator[list[Scan], None, None]]
+"""Scans photos, a block of them after the other, in their order."""
+
+
+def scan_in_threads(
+    paths: Sequence[Path], measure: Measure | None
+) -> Generator[list[Scan], None, None]:
+    """Blocks of one photo, some of which are scanned ahead."""
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for start in range(0, len(paths), _BATCH):
+            batch = paths[start : start + _BATCH]
+            for scan in pool.map(partial(scan_photo, measure=measure), batch):
+                yield [scan]
+
+
+def scan_photos(
+    paths: Sequence[Path],
+    catalog: Path,
+    measure: Measure | None = None,
+    scan_blocks: ScanBlocks = scan_in_threads,
+) -> list[Scan]:
     """Scans photos in the order given, with a progress bar.
 
     Results are kept in the catalog's cache by path, size and time of change, so that an
@@ -99,24 +118,23 @@ def scan_photos(paths: Sequence[Path], catalog: Path, measure: Measure | None = 
     with _open_cache(catalog / CACHE_FILE) as cache:
         found = {path: _look_up(cache, path, measure is not None) for path in paths}
         missing = [path for path, scan in found.items() if scan is None]
-        with tqdm(total=len(missing), desc="reading", unit="photo", disable=None) as bar:
-            for start in range(0, len(missing), _BATCH):
-                batch = missing[start : start + _BATCH]
-                # The state before the scan: a photo that changes meanwhile is scanned again.
-                states = [_state(path) for path in batch]
-                scans = list(_scan_batch(batch, measure, bar))
-                found.update(zip(batch, scans, strict=True))
-                _remember(cache, batch, states, scans)
+        # The state before the scan: a photo that changes meanwhile is scanned again.
+        states = [_state(path) for path in missing]
+        scans: list[Scan] = []
+        kept = 0
+        with (
+            tqdm(total=len(missing), desc="reading", unit="photo", disable=None) as bar,
+            closing(scan_blocks(missing, measure)) as blocks,
+        ):
+            for block in blocks:
+                scans += block
+                bar.update(len(block))
+                if len(scans) - kept >= _BATCH or len(scans) == len(missing):
+                    new = slice(kept, len(scans))
+                    _remember(cache, missing[new], states[new], scans[new])
+                    kept = len(scans)
+        found.update(zip(missing, scans, strict=True))
     return [scan for path in paths if (scan := found[path]) is not None]
-
-
-def _scan_batch(
-    batch: Sequence[Path], measure: Measure | None, bar: "tqdm[NoReturn]"
-) -> Iterator[Scan]:
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for scan in pool.map(partial(scan_photo, measure=measure), batch):
-            bar.update()
-            yield scan
 
 
 @contextmanager

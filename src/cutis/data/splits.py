@@ -5,7 +5,6 @@
 """
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +17,17 @@ from pydantic import ValidationError
 from cutis.data.audit import audit_split
 from cutis.data.catalog import Catalog
 from cutis.data.extension import extended_parts
+from cutis.data.feedback_rule import (
+    HELD_OUT,
+    feedback_sources,
+    is_feedback,
+    only_feedback,
+    training_parts,
+)
 from cutis.data.flags import check_drop, flagged
 from cutis.data.merge import appears_in
 from cutis.data.partition import deal, group_names
+from cutis.data.split_options import check_options
 from cutis.data.split_records import Split, SplitInfo, count_groups, count_parts, split_hash
 from cutis.data.split_uses import record_test_use, test_uses
 from cutis.errors import InputError, nearest
@@ -56,14 +63,15 @@ def make_split(
     """Splits the usable photos of a catalog and writes the split into its folder.
 
     Photos that links connect (lesion, patient, duplicates) form a group and stay together; parts
-    are stratified by diagnosis and source.
+    are stratified by diagnosis and source. Photos of feedback train and are in no other part: see
+    `feedback_rule`.
 
     Args:
         shares: percent of train, validation and test; a part of 0 stays empty.
         folds: K folds instead of parts.
-        hold_out: a source whose photos, and no others, are the test part. Train and validation
-            share the rest; photos of other sources in a group with one of its photos are in no
-            part, and a diagnosis with a single group left goes to train.
+        hold_out: a source whose photos, and no others, are the test part; it may be feedback. Train
+            and validation share the rest; photos of other sources in a group with one of its photos
+            are in no part, and a diagnosis with a single group left goes to train.
         extend: the folder of a split of a smaller catalog. Its photos keep their parts and all
             others train, but for those that belong together with its validation or test photos:
             see `extended_parts`. Seed and shares play no role.
@@ -74,7 +82,7 @@ def make_split(
     each other, for flags that do not exist and for a diagnosis that has a single group, which
     cannot be split.
     """
-    _check_options(catalog, name, shares, folds, hold_out)
+    check_options(catalog, name, shares, folds, hold_out)
     base = None if extend is None else _base(extend, folds, hold_out, unsafe_by_image)
     drop = check_drop(drop, catalog.photos)
     rows = _grouped_rows(catalog)
@@ -87,11 +95,15 @@ def make_split(
         )
     no_fold = pd.array([None] * len(rows), dtype="Int16")
     table = rows[["image_id", "group"]].assign(part=None, fold=no_fold)
+    sources = [name for name in feedback_sources(catalog.info.sources) if name != hold_out]
+    feedback = is_feedback(rows, sources)
     if base is not None:
         table["part"] = extended_parts(rows, base.table, catalog.folder)
     else:
-        open_rows = _hold_out(table, rows, hold_out) & ~dropped
+        open_rows = _hold_out(table, rows, hold_out) & ~dropped & ~feedback
         dealt = rows[open_rows]
+        if dealt.empty:
+            raise only_feedback(catalog)
         if unsafe_by_image:
             dealt = dealt.assign(group=dealt["image_id"])
         sizes = _sizes(shares, folds, hold_out)
@@ -102,6 +114,8 @@ def make_split(
             table.loc[open_rows, "part"] = np.array(list(sizes), dtype=object)[part]
         else:
             table.loc[open_rows, "fold"] = part
+        alone = table.assign(group=table["image_id"]) if unsafe_by_image else table
+        table["part"] = training_parts(alone, feedback)
     table.loc[dropped, "part"] = None
     split = _describe(
         catalog,
@@ -115,6 +129,7 @@ def make_split(
         extends=None if base is None else base.info.sha256,
         drop=drop,
         unsafe=unsafe_by_image,
+        feedback=[name for name in sources if feedback.any()],
     )
     _write(catalog.folder / "splits" / name, split)
     return split
@@ -172,10 +187,11 @@ def _with_parts(split: Split, fold: str) -> Split:
     test = int(fold)
     parts = {test: Part.TEST.value, (test + 1) % folds: Part.VALIDATION.value}
     numbers = split.table["fold"]
-    # What was dropped has no fold and comes into no part.
+    # What was dropped has no fold and comes into no part; feedback has none and trains.
     part = numbers.map(lambda fold: parts.get(fold, Part.TRAIN.value), na_action="ignore")
     table = split.table.assign(
-        part=part.astype(object), fold=pd.array([pd.NA] * len(part), "Int16")
+        part=part.astype(object).fillna(split.table["part"]).replace({np.nan: None}),
+        fold=pd.array([pd.NA] * len(part), "Int16"),
     )
     info = split.info.model_copy(
         update={
@@ -220,36 +236,6 @@ def part_rows(
         )
     groups = split.table.loc[split.table["part"] == part.value, ["image_id", "group"]]
     return catalog.usable(view).merge(groups, on="image_id", validate="one_to_one")
-
-
-def _check_options(
-    catalog: Catalog,
-    name: str,
-    shares: Sequence[float],
-    folds: int | None,
-    hold_out: str | None,
-) -> None:
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise InputError(f"'{name}' cannot name a split", expected="letters, digits, '-', '_', '.'")
-    if len(shares) != 3 or min(shares) < 0 or shares[0] <= 0 or abs(sum(shares) - 100) > 1e-6:
-        raise InputError(
-            f"the shares {'/'.join(f'{share:g}' for share in shares)} are not possible",
-            expected="percent of train, validation and test that add up to 100, such as 70/15/15",
-        )
-    if folds is not None and folds < 2:
-        raise InputError(f"{folds} folds are not possible", expected="2 folds or more")
-    if folds is not None and hold_out is not None:
-        raise InputError(
-            "folds and a held-out source exclude each other", fix="give one of the two options"
-        )
-    sources = [source.name for source in catalog.info.sources]
-    if hold_out is not None and (hold_out not in sources or len(sources) == 1):
-        raise InputError(
-            f"the source '{hold_out}' cannot be held out",
-            where=catalog.folder,
-            expected="one of several sources; the catalog has " + ", ".join(sources),
-            fix=nearest(hold_out, sources) or None,
-        )
 
 
 def _base(folder: Path, folds: int | None, hold_out: str | None, unsafe: bool) -> Split:
@@ -326,6 +312,7 @@ def _describe(
     extends: str | None,
     drop: tuple[str, ...],
     unsafe: bool,
+    feedback: Sequence[str],
 ) -> Split:
     counts = count_parts(table, diagnoses)
     by = "image, ignoring groups (unsafe)" if unsafe else "patient, lesion and duplicate links"
@@ -338,6 +325,9 @@ def _describe(
     rules = [f"grouped by {by}", dealt if extends is None else "the parts of another split kept"]
     if drop:
         rules.append(f"photos flagged {' or '.join(drop)} are in no part")
+    if feedback and extends is None:
+        rules.append(f"feedback ({', '.join(feedback)}) only trains")
+    notes = [HELD_OUT] if hold_out in feedback_sources(catalog.info.sources) else []
     info = SplitInfo(
         name=name,
         seed=seed,
@@ -353,7 +343,7 @@ def _describe(
         counts=counts,
         groups=count_groups(table),
         left_out=int((table["part"].isna() & table["fold"].isna()).sum()),
-        warnings=tuple(missing),
+        warnings=(*missing, *notes),
     )
     certificate = audit_split(catalog, Split(name, table, info))
     return Split(name, table, info.model_copy(update={"certificate": certificate}))

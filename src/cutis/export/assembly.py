@@ -19,6 +19,7 @@ from cutis.export.policy import calibrated_policy, fitted_space, write_space
 from cutis.metrics.out_of_distribution import FeatureSpace
 from cutis.records import NOTICE, Part
 from cutis.runtime.bundle import (
+    CARD_FILE,
     FEATURES_FILE,
     INFO_FILE,
     MODEL_FILES,
@@ -32,7 +33,6 @@ from cutis.taxonomy import diagnoses, view, view_names
 
 PARITY_FILE = "parity.json"
 PARITY_PAGE = "parity.html"
-CARD_FILE = "MODEL_CARD.md"
 
 _PREFERRED = ("int8", "fp32", "tflite")
 """The network that runs unless told is the first of these that is in the bundle and passed."""

@@ -18,7 +18,8 @@ BINS = 15
 SMALLEST_PROBABILITY = 1e-15
 """Log loss takes a probability of 0 as this much, so an impossible answer costs 34.5."""
 
-_TEMPERATURES = (0.05, 20.0)
+TEMPERATURES = (0.05, 20.0)
+"""Between these every fitted temperature lies."""
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -26,12 +27,18 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
     return np.asarray(_softmax(np.asarray(logits, np.float64) / temperature, axis=1))
 
 
-def fit_temperature(logits: Floats, truth_index: NDArray[np.intp]) -> float:
+def fit_temperature(
+    logits: Floats,
+    truth_index: NDArray[np.intp],
+    *,
+    weights: Floats | None = None,
+) -> float:
     """The temperature with the lowest log loss (Guo et al. 2017, section 4.2).
 
     Args:
         logits: (N, K) of validation photos; never of photos that are evaluated afterwards.
         truth_index: (N,) in 0 … K - 1.
+        weights: (N,) of the photos; all weigh the same where none are given.
 
     The search keeps to 0.05 … 20; a set without a mistake ends at its lower edge. InputError for
     an empty set, logits that are not finite, and a truth outside 0 … K - 1.
@@ -55,11 +62,12 @@ def fit_temperature(logits: Floats, truth_index: NDArray[np.intp]) -> float:
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(np.take_along_axis(scaled, truth_index[:, None], axis=1).mean())
+        true = np.take_along_axis(scaled, truth_index[:, None], axis=1)[:, 0]
+        return -float(np.average(true, weights=weights))
 
     # The loss is convex in 1 / temperature, so it has one valley in the logarithm too.
     found = minimize_scalar(
-        loss, bounds=tuple(np.log(_TEMPERATURES)), method="bounded", options={"xatol": 1e-6}
+        loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 1e-6}
     )
     return float(np.exp(found.x))
 

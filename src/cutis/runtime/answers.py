@@ -133,7 +133,7 @@ def judge(predictor: "Predictor", measured: Sequence[Measured]) -> Answers | Non
     limits = policy.highest_energy is not None, policy.highest_distance is not None
     return decide(
         policy,
-        predictor.probabilities(logits).astype(np.float64),
+        predictor.set_scores(predictor.probabilities(logits).astype(np.float64)),
         [diagnosis.malignancy for diagnosis in predictor.info.diagnoses],
         energies=energy(logits.astype(np.float64)) if limits[0] else None,
         distances=np.array([row.distance for row in measured]) if limits[1] else None,

@@ -13,6 +13,7 @@ from cutis.records import FORMAT_VERSION, ModelInfo, Record, SegmenterInfo
 from cutis.taxonomy import Malignancy, Urgency
 
 INFO_FILE = "bundle.json"
+CARD_FILE = "MODEL_CARD.md"
 MODEL_FILES = {"int8": "model-int8.onnx", "fp32": "model.onnx", "tflite": "model-int8.tflite"}
 """The classifiers that a bundle may hold, by the network's name."""
 SEGMENTER_FILES = {"int8": "segmenter-int8.onnx", "fp32": "segmenter.onnx"}
@@ -32,6 +33,21 @@ class BundleDiagnosis(Record):
     urgency: Urgency | None
 
 
+class Recalibration(Record):
+    """What `cutis recalibrate` fitted of one network to a clinic's photos.
+
+    Its probabilities are softmax(logits / temperature + offsets). The thresholds of the policy are
+    still compared with the probabilities as exported: see docs/recalibration.md.
+    """
+
+    temperature: float
+    offsets: tuple[float, ...]  # in the order of the logits; 0 where no prior was fitted
+    photos: int
+    cases: int  # groups of photos of one patient or lesion
+    catalog_sha256: str
+    sets_checked: bool  # the policy's sets hold their promise for such cases too
+
+
 class BundleInfo(Record):
     """`bundle.json`: what the bundle holds, its diagnoses in words, and the hash of every file.
 
@@ -46,6 +62,7 @@ class BundleInfo(Record):
     segmenter: SegmenterInfo | None = None
     default_segmenter: str | None = None
     policies: Mapping[str, AnswerPolicy] = {}  # by network; none where too few photos were at hand
+    recalibrations: Mapping[str, Recalibration] = {}  # by network; none: probabilities as exported
     passed: tuple[str, ...] = ()  # "network/engine" that answer as the run does
     allowed: Mapping[str, tuple[str, ...]] = {}  # those that do not, and why; let in by --allow
     files: dict[str, str]  # SHA-256 by name, of every other file of the bundle
@@ -97,8 +114,8 @@ def read_info(folder: Path) -> BundleInfo:
         ) from error
 
 
-def read_network(folder: Path, info: BundleInfo, file: str) -> bytes:
-    """The bytes of one network's file, equal to those that were exported.
+def read_file(folder: Path, info: BundleInfo, file: str) -> bytes:
+    """The bytes of one of the bundle's files, equal to those that were exported.
 
     Raises InputError for a file that is missing, may not be read, or was changed.
     """

@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 from cutis.errors import InputError, nearest
 from cutis.lesion import load_lesion
 from cutis.metrics import softmax
+from cutis.metrics.bootstrap import Floats
+from cutis.metrics.recalibration import set_scores
 from cutis.preprocessing import Photo, SharedPhoto, load
 from cutis.records import ModelInfo
 from cutis.runtime.answers import read_space
 from cutis.runtime.box import box_bundle
 from cutis.runtime.bundle import (
+    CARD_FILE,
     EXPORT_AGAIN,
     FEATURES_FILE,
     MODEL_FILES,
     BundleInfo,
+    read_file,
     read_info,
-    read_network,
 )
 from cutis.runtime.engines import ENGINES, Outputs, check_engine, installed_engines, runs
 from cutis.runtime.fastest import AUTO, Pair, fastest
@@ -29,6 +32,8 @@ from cutis.runtime.segmenter import Segmenter
 if TYPE_CHECKING:
     from cutis.metrics.answer_policy import AnswerPolicy
     from cutis.metrics.out_of_distribution import FeatureSpace
+
+_LEAST = 1e-40
 
 
 class Predictor:
@@ -42,7 +47,9 @@ class Predictor:
         network: the network itself.
         segmenter: finds the lesion for a model that was trained on it; None for other models.
         policy: the thresholds of this network's answers; None where the export measured none.
+        recalibration: of this network to a clinic's photos; None where there was none.
         space: where the features of the training photos lie; None likewise.
+        card: the bundle's MODEL_CARD.md; empty where it has none.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Predictor:
         network: Network,
         segmenter: Segmenter | None = None,
         space: "FeatureSpace | None" = None,
+        card: str = "",
     ) -> None:
         self.info = info
         self.model_info = model_info
@@ -61,7 +69,9 @@ class Predictor:
         self.network = network
         self.segmenter = segmenter
         self.policy: AnswerPolicy | None = info.policies.get(model)
+        self.recalibration = info.recalibrations.get(model)
         self.space = space
+        self.card = card
 
     @classmethod
     def load(
@@ -91,14 +101,13 @@ class Predictor:
         info = read_info(bundle)
         model_info = _classifier(bundle, info)
         space = _space(bundle, info)
+        card = read_file(bundle, info, CARD_FILE).decode() if CARD_FILE in info.files else ""
         if engine == AUTO:
             pairs = _passed(bundle, info, model)
         else:
             check_engine(engine)
             pairs = [_choose(bundle, info, model, engine)]
-        data = {
-            pair.network: read_network(bundle, info, MODEL_FILES[pair.network]) for pair in pairs
-        }
+        data = {pair.network: read_file(bundle, info, MODEL_FILES[pair.network]) for pair in pairs}
 
         def opened(pair: Pair) -> Predictor:
             network = Network(
@@ -113,7 +122,7 @@ class Predictor:
                     engine=_of_segmenter(pair.engine),
                     threads=threads,
                 )
-            return cls(info, model_info, pair.network, network, segmenter, space)
+            return cls(info, model_info, pair.network, network, segmenter, space, card)
 
         return fastest(pairs, opened, _try, f"{info.files} {wanted_threads(threads)}")
 
@@ -159,9 +168,41 @@ class Predictor:
         return self.network.logits(pixels)
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits to probabilities, both (batch, diagnoses): softmax at the model's temperature."""
-        probabilities = softmax(logits.astype(np.float64), self.model_info.temperature)
-        return probabilities.astype(np.float32)
+        """Logits to probabilities, both (batch, diagnoses): softmax of the calibrated logits."""
+        return softmax(self.calibrated(logits)).astype(np.float32)
+
+    def calibrated(self, logits: NDArray[np.float32]) -> Floats:
+        """Logits at the temperature, with the offsets of a recalibration, (batch, diagnoses)."""
+        if self.recalibration is None:
+            return logits.astype(np.float64) / self.model_info.temperature
+        offsets = np.array(self.recalibration.offsets)
+        return np.asarray(logits.astype(np.float64) / self.recalibration.temperature + offsets)
+
+    def set_scores(self, probabilities: Floats) -> Floats:
+        """What the policy's thresholds are compared with, (N, K) from probabilities (N, K).
+
+        Of a recalibrated network not the probabilities themselves: see
+        `metrics.recalibration.set_scores`.
+        """
+        if self.recalibration is None or self.policy is None:
+            return probabilities
+        # The floor lets a diagnosis into a set rather than out of it.
+        before = np.log(np.maximum(probabilities, _LEAST)) - np.array(self.recalibration.offsets)
+        ratio = self.recalibration.temperature / self.model_info.temperature
+        thresholds = np.asarray(self.policy.set_thresholds)
+        return set_scores(softmax(before * ratio), probabilities, thresholds)
+
+    def refuse_own_cases(self, catalog_sha256: str) -> None:
+        """Raises InputError for the catalog that the network was recalibrated on: figures on it
+        would be too good.
+        """
+        if self.recalibration is not None and self.recalibration.catalog_sha256 == catalog_sha256:
+            raise InputError(
+                "the bundle was recalibrated on the photos of this very catalog",
+                expected="photos that nothing was fitted to",
+                fix="look at recalibration.html of the bundle, whose figures come from "
+                "cross-validation, or take cases that were confirmed later",
+            )
 
 
 def _try(predictor: Predictor) -> None:
@@ -250,4 +291,4 @@ def _of_segmenter(engine: str) -> str:
 def _space(bundle: Path, info: BundleInfo) -> "FeatureSpace | None":
     if FEATURES_FILE not in info.files:
         return None
-    return read_space(read_network(bundle, info, FEATURES_FILE))
+    return read_space(read_file(bundle, info, FEATURES_FILE))

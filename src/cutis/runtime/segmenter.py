@@ -16,7 +16,7 @@ from cutis.preprocessing import SharedPhoto, decode, load, resize
 from cutis.records import SegmenterInfo
 from cutis.runtime.ahead import map_ahead
 from cutis.runtime.box import box_bundle
-from cutis.runtime.bundle import SEGMENTER_FILES, BundleInfo, read_info, read_network
+from cutis.runtime.bundle import SEGMENTER_FILES, BundleInfo, read_file, read_info
 from cutis.runtime.engines import installed_engines
 from cutis.runtime.fastest import AUTO, Pair, fastest
 from cutis.runtime.network import Network, wanted_threads
@@ -98,7 +98,7 @@ class Segmenter:
         name = info.default_segmenter or "fp32"
         if network is not None and SEGMENTER_FILES.get(network) in info.files:
             name = network
-        data = read_network(bundle, info, SEGMENTER_FILES[name])
+        data = read_file(bundle, info, SEGMENTER_FILES[name])
         named = hashlib.sha256(record.model_dump_json().encode() + data).hexdigest()
 
         def opened(pair: Pair) -> Segmenter:

@@ -1,6 +1,6 @@
 """Predictions over any number of photos in bounded memory."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import chain
@@ -45,12 +45,24 @@ def predict_photos(
     """
     answers = map_ahead(
         partial(_answer, predictor, quality=quality),
-        batched(photos, RUN_BATCH),
+        batched(((str(photo), photo) for photo in photos), RUN_BATCH),
         predictor.network.threads,
     )
     with closing(answers):
         for rows in batched(chain.from_iterable(answers), batch):
             yield _table(predictor, rows, quality)
+
+
+def predict_named(
+    predictor: Predictor, photos: Mapping[str, Path | bytes], *, quality: bool = True
+) -> pd.DataFrame:
+    """One table as `predict_photos` gives it, of files or files' bytes with a name for each.
+
+    The names, in the order of the photos, are the column path. The work stays in this thread.
+    """
+    groups = batched(photos.items(), RUN_BATCH)
+    rows = [row for group in groups for row in _answer(predictor, group, quality=quality)]
+    return _table(predictor, rows, quality)
 
 
 def value_columns(predictor: Predictor) -> list[str]:
@@ -73,13 +85,14 @@ def text_columns(predictor: Predictor, *, quality: bool = True) -> list[str]:
 
 
 def _answer(
-    predictor: Predictor, photos: list[Path], *, quality: bool
-) -> list[tuple[Path, Measured]]:
-    return list(zip(photos, measure(predictor, photos, quality=quality), strict=True))
+    predictor: Predictor, photos: Sequence[tuple[str, Path | bytes]], *, quality: bool
+) -> list[tuple[str, Measured]]:
+    measured = measure(predictor, [photo for _, photo in photos], quality=quality)
+    return [(name, row) for (name, _), row in zip(photos, measured, strict=True)]
 
 
 def _table(
-    predictor: Predictor, rows: Sequence[tuple[Path, Measured]], quality: bool
+    predictor: Predictor, rows: Sequence[tuple[str, Measured]], quality: bool
 ) -> pd.DataFrame:
     measured = [row for _, row in rows]
     logits = np.stack([row.logits for row in measured])
@@ -88,7 +101,7 @@ def _table(
     names = value_columns(predictor)
     values = np.concatenate([logits, probabilities, distances], axis=1)
     table = pd.DataFrame(values[:, : len(names)], columns=names)
-    table.insert(0, "path", [str(path) for path, _ in rows])
+    table.insert(0, "path", [name for name, _ in rows])
     texts: dict[str, list[str | None]] = {
         FALLBACK: [row.fallback for row in measured],
         "flags": [",".join(row.flags or ()) or None for row in measured],

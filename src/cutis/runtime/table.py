@@ -1,7 +1,7 @@
 """A table of predictions as CSV or Parquet."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,13 +35,22 @@ class PredictionSummary:
 
 def predict_to_file(
     predictor: Predictor,
-    photos: Sequence[Path],
+    photos: Sequence[Path] | Sequence[str],
     out: Path,
     *,
     part_rows: int = PART_ROWS,
     quality: bool = True,
+    rows: Callable[[slice], Iterator[pa.Table]] | None = None,
 ) -> PredictionSummary:
     """Writes the predictions for the photos, with `predict_photos`' columns, as CSV or Parquet.
+
+    Args:
+        photos: files, or their names where `rows` finds them.
+        out: the table.
+        part_rows: rows between two points from which interrupted work goes on.
+        quality: as `predict_photos` takes it.
+        rows: makes the rows of a slice of the photos, by `table_schema`, a few in each table; the
+            slices follow each other. None makes them here.
 
     Until all are done the rows stand in parts in the folder `<out>.partial`. The same call after
     an interruption takes over the parts that the same bundle made, with the same network, engine
@@ -50,10 +59,10 @@ def predict_to_file(
     full disk and a forbidden folder.
     """
     _check_target(out)
-    schema = _schema(predictor, quality)
+    schema = table_schema(predictor, quality)
 
-    def rows(wanted: slice) -> Iterator[pa.Table]:
-        for table in predict_photos(predictor, photos[wanted], quality=quality):
+    def rows_made_here(wanted: slice) -> Iterator[pa.Table]:
+        for table in predict_photos(predictor, map(Path, photos[wanted]), quality=quality):
             yield pa.Table.from_pandas(table, schema, preserve_index=False)
 
     work = TableWork(
@@ -61,7 +70,7 @@ def predict_to_file(
         schema=schema,
         key=_key(predictor, quality),
         known={"path": [str(photo) for photo in photos]},
-        rows=rows,
+        rows=rows or rows_made_here,
         part_rows=part_rows,
     )
     counted = {FALLBACK, VERDICT, "error"} & set(schema.names)
@@ -88,7 +97,8 @@ def _check_target(out: Path) -> None:
         raise InputError("the output is a folder", where=out, fix="name a file after --out")
 
 
-def _schema(predictor: Predictor, quality: bool) -> pa.Schema:
+def table_schema(predictor: Predictor, quality: bool) -> pa.Schema:
+    """The columns of a table of predictions: path, `value_columns` and `text_columns`."""
     return pa.schema(
         [
             pa.field("path", pa.string()),

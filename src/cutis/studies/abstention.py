@@ -79,8 +79,8 @@ def abstention(
             the sample photos of scikit-image and scikit-learn where these are installed.
         quality: lets the photo's quality decide too.
 
-    Raises InputError for a catalog without held-out photos of the model's diagnoses, and a split
-    that is not the model's.
+    Raises InputError for a catalog without held-out photos of the model's diagnoses, a split that
+    is not the model's, and the catalog that the bundle was recalibrated on.
     """
     if out is None:
         return _measured(data, model, others, quality)[0]
@@ -96,6 +96,7 @@ def _measured(
 ) -> tuple[Abstention, Curves]:
     predictor = Predictor.load(model)
     catalog = Catalog.open(data)
+    predictor.refuse_own_cases(catalog.sha256)
     scene = _scene(catalog, predictor.model_info)
     kinds = _kinds(others)
     table = _answers(predictor, _paths(catalog, scene.known), quality, HELD_OUT)

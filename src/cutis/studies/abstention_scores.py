@@ -96,7 +96,8 @@ def judged(held: HeldOut, predictor: Predictor) -> Judged | None:
     policy = predictor.policy
     if policy is None or held.truth.size == 0:
         return None
-    sets = prediction_sets(held.probabilities, np.asarray(policy.set_thresholds))
+    scores = predictor.set_scores(held.probabilities)
+    sets = prediction_sets(scores, np.asarray(policy.set_thresholds))
     hit = np.take_along_axis(sets, held.truth[:, None], axis=1)[:, 0]
     one, by_group = np.ones(hit.size), held.group_weight
     unlike = _reasons(held.table).str.contains("unlike_training").to_numpy(bool)

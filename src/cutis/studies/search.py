@@ -8,12 +8,11 @@ goes on where a stop left it. See docs/verbs/search.md.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import tomlkit
-from tqdm import tqdm
 
 from cutis import __version__
 from cutis.data.catalog import Catalog
@@ -23,7 +22,8 @@ from cutis.recipes import Recipe, load_recipe
 from cutis.recipes.search_space import SamplerName, Search
 from cutis.storage import commit_files, refuse_other_content, sha256_file
 from cutis.studies.search_page import write_page
-from cutis.studies.search_record import TRAINED, SearchResult, Terms, TrialRecord
+from cutis.studies.search_queue import Trials, one_by_one
+from cutis.studies.search_record import SearchResult, Terms, TrialRecord
 from cutis.studies.search_study import DATABASE, Study, opened_study
 from cutis.studies.search_trials import Bench
 from cutis.training.lesion_masks import open_segmenter, weights_sha256
@@ -31,7 +31,6 @@ from cutis.training.train import start_of
 
 RECORD = "search.json"
 BEST = "best.toml"
-_BARREN = 100  # draws in a row with nothing to train, after which the space counts as used up
 
 
 def search(
@@ -47,6 +46,7 @@ def search(
     seed: int = 0,
     timeout: float | None = None,
     overrides: Sequence[str] = (),
+    run: Callable[[Trials], None] = one_by_one,
 ) -> SearchResult:
     """Trains points of the recipe's space until there are `trials` of them, or goes on with it.
 
@@ -59,6 +59,7 @@ def search(
         seed: of the draws. With random draws the trials are the same however often the search was
             interrupted.
         timeout: minutes after which no trial begins.
+        run: trains the trials that it is given.
 
     Raises InputError or RecipeError for a recipe without a space or with a setting of the space
     among `overrides`, for one that does not fit the data, for an `out` that holds another search
@@ -79,7 +80,11 @@ def search(
     lower = plan.monitor == "validation_loss"
     deadline = None if timeout is None else time.monotonic() + 60 * timeout
     with opened_study(out / DATABASE, terms, space.pruning, lower_is_better=lower) as study:
-        _run_trials(bench, study, terms, deadline)
+        trials_left = Trials(
+            bench, study, deadline, lambda: _note(bench, _result(bench, study, terms))
+        )
+        with trials_left.shown():
+            run(trials_left)
         result = _result(bench, study, terms)
         _note(bench, result)
     _refuse_nothing(result)
@@ -149,24 +154,6 @@ def _terms(
         weights=sha256_file(Path(weights)) if Path(weights).is_file() else weights,
         segmenter_sha256=segmenter_sha256,
     )
-
-
-def _run_trials(bench: Bench, study: Study, terms: Terms, deadline: float | None) -> None:
-    trained = sum(record.outcome in TRAINED for record in study.records())
-    barren = 0
-    with tqdm(
-        total=bench.space.trials, initial=trained, desc="search", unit="trial", disable=None
-    ) as bar:
-        while trained < bench.space.trials and barren < _BARREN:
-            if deadline is not None and time.monotonic() > deadline:
-                break
-            record = bench.attempt(study.next_trial(), study.records())
-            if record.outcome not in TRAINED:
-                barren += 1
-                continue
-            trained, barren = trained + 1, 0
-            bar.update()
-            _note(bench, _result(bench, study, terms))
 
 
 def _result(bench: Bench, study: Study, terms: Terms) -> SearchResult:

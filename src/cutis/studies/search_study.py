@@ -1,7 +1,7 @@
 """The Optuna study of a search: its file, its draws, and what it says about the settings."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,14 +75,15 @@ class Study:
         self._storage = storage
         self._terms = terms
 
-    def next_trial(self) -> optuna.Trial:
-        """A new trial, or the one that an interruption left running.
+    def next_trial(self, in_hand: Collection[int] = ()) -> optuna.Trial:
+        """A new trial, or one that an interruption left running and nobody has in hand.
 
         The draws depend on the seed, the number of the trial and, with TPE, on the trials before
         it, so that an interruption changes nothing.
         """
         trials = self._study.get_trials(deepcopy=False)
-        left = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
+        running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
+        left = [number for number in running if number not in in_hand]
         number = left[0] if left else len(trials)
         sequence = np.random.SeedSequence((self._terms.seed, number))
         self._study.sampler = _sampler(self._terms.sampler, int(sequence.generate_state(1)[0]))

@@ -1,7 +1,7 @@
 """One trial of a search: draw a point, train it, note how it ended, clear up behind it."""
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,16 @@ import tomlkit
 
 from cutis.data.catalog import Catalog
 from cutis.data.splits import Split
-from cutis.errors import InputError, RecipeError
+from cutis.errors import InputError
 from cutis.recipes import Recipe, load_recipe, takes_whole_numbers
 from cutis.recipes.search_space import Parameter, Search, label
 from cutis.studies.search_record import Outcome, TrialRecord
 from cutis.studies.search_study import RECORD
+from cutis.training.job import TrainingJob
 from cutis.training.lesion_masks import open_segmenter
 from cutis.training.loop import History
 from cutis.training.run import HISTORY, LOG, RECIPE
-from cutis.training.train import start_of, train
+from cutis.training.train import start_of
 
 TRIALS = "trials"
 _KEPT = {RECIPE, HISTORY, "history.png", LOG}
@@ -33,6 +34,23 @@ _STATES: dict[Outcome, optuna.trial.TrialState] = {
     "failed": optuna.trial.TrialState.FAIL,
     "repeated": optuna.trial.TrialState.FAIL,
 }
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A trial whose point is drawn.
+
+    Attributes:
+        plan: the recipe to train; None where there is nothing to train, by `outcome`.
+        told: the epochs that the pruner knows.
+    """
+
+    trial: optuna.Trial
+    values: dict[str, Any]
+    plan: Recipe | None
+    told: set[int]
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -65,25 +83,51 @@ class Bench:
         """The run folder of a trial."""
         return self.out / TRIALS / f"{number:04d}"
 
-    def attempt(self, trial: optuna.Trial, earlier: Iterable[TrialRecord]) -> TrialRecord:
-        """Draws the trial's point, trains it, and tells the study how it ended.
+    def drawn(self, trial: optuna.Trial, known: Iterable[dict[str, Any]]) -> "Drawn":
+        """Draws the trial's point, and checks whether it can and shall be trained.
 
-        An interruption, a full disk and other errors that lie not in the point leave the trial
-        running in the study, to be taken up again.
+        Args:
+            known: the points of the trials before it.
         """
         values = self.space.drawn(partial(_suggest, trial))
+        told = set(trial.study.trials[trial.number].intermediate_values)
         plan, reason = self._checked(values)
-        outcome: Outcome = "invalid"
-        if any(record.values == values for record in earlier):
-            outcome = "repeated"
-        elif plan is not None:
-            outcome, reason = self._trained(trial, plan)
+        if values in known:
+            return Drawn(trial, values, None, told, "repeated", reason)
+        return Drawn(trial, values, plan, told, "invalid", reason)
+
+    def job(self, drawn: "Drawn", plan: Recipe) -> TrainingJob:
+        """The training of a point."""
+        out, segmenter = self.folder(drawn.trial.number), self.segmenter_for(plan)
+        return TrainingJob(plan, self.catalog.folder, out, self.parts.name, self.weights, segmenter)
+
+    def stops(self, drawn: "Drawn", history: History) -> bool:
+        """Tells the pruner all epochs that it does not know, and gives what it says.
+
+        After its last epoch a trial is compared too, for those to come, but complete all the same.
+        """
+        plan = drawn.plan
+        if self.space.pruning is None or plan is None:
+            return False
+        last = sum(stage.epochs for stage in plan.stage)
+        for row in history:
+            epoch = int(row["epoch"])
+            if epoch not in drawn.told:
+                drawn.told.add(epoch)
+                drawn.trial.report(float(row[plan.monitor]), epoch)
+                if drawn.trial.should_prune() and epoch < last:
+                    return True
+        return False
+
+    def note(self, drawn: "Drawn", outcome: Outcome, reason: str) -> None:
+        """Tells the study how a trial ended."""
+        trial, plan = drawn.trial, drawn.plan
         history = _history(self.folder(trial.number))
         figure = None if history is None or plan is None else figure_of(history, plan)
         record = TrialRecord(
             number=trial.number,
             outcome=outcome,
-            values=values,
+            values=drawn.values,
             figure=figure,
             epochs=0 if history is None else len(history),
             seconds=0.0 if history is None else round(float(history["seconds"].sum()), 3),
@@ -92,7 +136,6 @@ class Bench:
         trial.set_user_attr(RECORD, record.model_dump(mode="json"))
         objective = figure if outcome == "complete" else None
         trial.study.tell(trial.number, objective, state=_STATES[outcome])
-        return record
 
     def _checked(self, values: dict[str, Any]) -> tuple[Recipe | None, str]:
         """The recipe of a point, or else why it cannot be trained."""
@@ -103,29 +146,6 @@ class Bench:
         except InputError as error:
             return None, error.problem
         return plan, ""
-
-    def _trained(self, trial: optuna.Trial, plan: Recipe) -> tuple[Outcome, str]:
-        out, watch = self.folder(trial.number), self._watch(trial, plan)
-        try:
-            train(plan, self.catalog.folder, out, split=self.parts.name, weights=self.weights,
-                  segmenter=self.segmenter_for(plan), watch=watch)  # fmt: skip
-        except optuna.TrialPruned:
-            return "pruned", ""
-        except RecipeError as error:
-            return "failed", error.problem
-        except (MemoryError, RuntimeError) as error:
-            # torch has no other name for it on a CPU
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
-                raise
-            return "failed", "there is not enough memory"
-        return "complete", ""
-
-    def _watch(self, trial: optuna.Trial, plan: Recipe) -> Callable[[History], None] | None:
-        if self.space.pruning is None:
-            return None
-        told = set(trial.study.trials[trial.number].intermediate_values)
-        last = sum(stage.epochs for stage in plan.stage)
-        return partial(_report, trial, plan.monitor, told, last)
 
     def clear_up(self, best: TrialRecord | None, done: list[TrialRecord]) -> None:
         """Leaves of all runs but the best one the recipe, the curves and the log."""
@@ -162,20 +182,6 @@ def _suggest(trial: optuna.Trial, key: str, parameter: Parameter) -> Any:
     if takes_whole_numbers(key):
         return trial.suggest_int(key, int(low), int(high), step=int(step or 1), log=parameter.log)
     return trial.suggest_float(key, low, high, step=step, log=parameter.log)
-
-
-def _report(trial: optuna.Trial, monitor: str, told: set[int], last: int, history: History) -> None:
-    """Tells the pruner all epochs that it does not know; raises TrialPruned where it says so.
-
-    After its last epoch a trial is compared too, for those to come, but complete all the same.
-    """
-    for row in history:
-        epoch = int(row["epoch"])
-        if epoch not in told:
-            told.add(epoch)
-            trial.report(float(row[monitor]), epoch)
-            if trial.should_prune() and epoch < last:
-                raise optuna.TrialPruned
 
 
 def _toml(value: object) -> str:

@@ -4,13 +4,14 @@ No clinician has reviewed the names, grades or texts; see docs/taxonomy.md.
 """
 
 from cutis.taxonomy.labels import load_label_map, map_label, nearest_labels, normalise_label
-from cutis.taxonomy.model import Diagnosis, DiagnosisText, Malignancy, Urgency
+from cutis.taxonomy.model import Diagnosis, DiagnosisText, Link, Malignancy, Urgency
 from cutis.taxonomy.tree import ancestors, children, diagnoses, diagnosis, is_within
 from cutis.taxonomy.views import View, view, view_names
 
 __all__ = [
     "Diagnosis",
     "DiagnosisText",
+    "Link",
     "Malignancy",
     "Urgency",
     "View",

@@ -39,12 +39,25 @@ class DiagnosisText:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A page of somebody else about a diagnosis; `title` is keyed by language."""
+
+    title: Mapping[str, str]
+    url: str
+    language: str
+    """Of the page."""
+    publisher: str
+    """A table of publishers.toml."""
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """One node of the hierarchy.
 
     `name`, `synonyms` and `text` are keyed by language ("en", "fa"); `text` may be empty.
     `malignancy` and `urgency` are inherited from the parent where the data file does not set them,
     and None where they differ below this node or do not apply. `icd11` is None where not sure.
+    `links` are those of the nearest node with any, after one to look up its own ICD-11 code.
     """
 
     id: str
@@ -55,3 +68,4 @@ class Diagnosis:
     urgency: Urgency | None
     icd11: str | None
     text: Mapping[str, DiagnosisText]
+    links: tuple[Link, ...] = ()

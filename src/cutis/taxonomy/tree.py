@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cutis.errors import InputError, nearest
 from cutis.taxonomy.files import DATA, Entry, read_tables
+from cutis.taxonomy.links import Publisher, build_links, load_pages, load_publishers
 from cutis.taxonomy.model import Diagnosis, DiagnosisText, Malignancy, Urgency
 
 
@@ -38,7 +39,8 @@ class _Texts(Entry):
 def diagnoses() -> Mapping[str, Diagnosis]:
     """All diagnoses by id, leaves and inner nodes, in the order of the data files."""
     node_files = sorted((DATA / "diagnoses").glob("*.toml"))
-    return MappingProxyType(load_diagnoses(node_files, sorted((DATA / "texts").glob("*.toml"))))
+    text_files = sorted((DATA / "texts").glob("*.toml"))
+    return MappingProxyType(load_diagnoses(node_files, text_files, [DATA / "links.toml"]))
 
 
 def diagnosis(id: str) -> Diagnosis:
@@ -84,8 +86,13 @@ def _children() -> Mapping[str, tuple[str, ...]]:
     return below
 
 
-def load_diagnoses(node_files: Iterable[Path], text_files: Iterable[Path]) -> dict[str, Diagnosis]:
-    """Reads a hierarchy; InputError for an unknown parent, a cycle or a text without a node."""
+def load_diagnoses(
+    node_files: Iterable[Path], text_files: Iterable[Path], link_files: Iterable[Path] = ()
+) -> dict[str, Diagnosis]:
+    """Reads a hierarchy; InputError for an unknown parent, a cycle, a text or link without a node.
+
+    Links are checked as `load_pages` says.
+    """
     nodes = read_tables(_Node, node_files)
     texts = read_tables(_Texts, text_files)
     for id in texts:
@@ -93,22 +100,37 @@ def load_diagnoses(node_files: Iterable[Path], text_files: Iterable[Path]) -> di
             raise InputError(
                 f"a text is given for the unknown diagnosis '{id}'", fix=nearest(id, nodes) or None
             )
-    return {id: _build(id, nodes, texts.get(id)) for id in nodes}
+    publishers = load_publishers()
+    pages = load_pages(link_files, publishers, nodes)
+    return {id: _build(id, nodes, texts.get(id), pages, publishers) for id in nodes}
 
 
-def _build(id: str, nodes: Mapping[str, _Node], texts: _Texts | None) -> Diagnosis:
+def _build(
+    id: str,
+    nodes: Mapping[str, _Node],
+    texts: _Texts | None,
+    pages: Mapping[str, Mapping[str, str]],
+    publishers: Mapping[str, Publisher],
+) -> Diagnosis:
     line = _line_up(id, nodes)
     node = nodes[id]
     return Diagnosis(
         id=id,
         parent=node.parent,
-        name={"en": node.en[0], "fa": node.fa[0]},
+        name=_names(node),
         synonyms={"en": node.en[1:], "fa": node.fa[1:]},
-        malignancy=next((above.malignancy for above in line if above.malignancy), None),
-        urgency=next((above.urgency for above in line if above.urgency), None),
+        malignancy=next((above.malignancy for above in line.values() if above.malignancy), None),
+        urgency=next((above.urgency for above in line.values() if above.urgency), None),
         icd11=node.icd11,
         text={} if texts is None else _by_language(texts),
+        links=build_links(
+            [(above, _names(its)) for above, its in line.items()], node.icd11, pages, publishers
+        ),
     )
+
+
+def _names(node: _Node) -> dict[str, str]:
+    return {"en": node.en[0], "fa": node.fa[0]}
 
 
 def _by_language(texts: _Texts) -> dict[str, DiagnosisText]:
@@ -118,21 +140,21 @@ def _by_language(texts: _Texts) -> dict[str, DiagnosisText]:
     }
 
 
-def _line_up(id: str, nodes: Mapping[str, _Node]) -> list[_Node]:
-    """The node and all above it, checked."""
-    seen = [id]
-    line = [nodes[id]]
-    while (parent := line[-1].parent) is not None:
+def _line_up(id: str, nodes: Mapping[str, _Node]) -> dict[str, _Node]:
+    """The node and all above it by id, the nearest first; checked."""
+    line = {id: nodes[id]}
+    last = id
+    while (parent := nodes[last].parent) is not None:
         if parent not in nodes:
             raise InputError(
-                f"'{seen[-1]}' names the unknown parent '{parent}'",
+                f"'{last}' names the unknown parent '{parent}'",
                 fix=nearest(parent, nodes) or None,
             )
-        if parent in seen:
+        if parent in line:
             raise InputError(
-                f"the hierarchy is cyclic: {' -> '.join([*seen, parent])}",
+                f"the hierarchy is cyclic: {' -> '.join([*line, parent])}",
                 fix="give one of these another parent",
             )
-        seen.append(parent)
-        line.append(nodes[parent])
+        line[parent] = nodes[parent]
+        last = parent
     return line

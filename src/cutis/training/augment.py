@@ -13,18 +13,24 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def augment_batch(
-    pixels: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator
+    pixels: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator, before: int = 0
 ) -> NDArray[np.uint8]:
     """Changes every photo of a (batch, size, size, 3 or 4) array at random, as the recipe says.
 
     Geometry (flip, rotation, zoom, stretch, shift) is one bilinear affine warp that mirrors the
     photo at its borders; colour (brightness, contrast, saturation, hue) is one affine map of RGB.
     A fourth channel, the lesion's mask, follows the geometry and nothing else.
+
+    Args:
+        before: photos of the batch that stand before these and are changed elsewhere; these here
+            are changed as they are in the whole batch.
     """
     if settings == Augmentation():
         return pixels
     out = np.empty_like(pixels)
     size = pixels.shape[1]
+    for _ in range(before):
+        _skip(settings, size, rng)
     for index, photo in enumerate(pixels):
         matrix = _geometry(settings, size, rng)
         warped = cv2.warpAffine(
@@ -37,6 +43,14 @@ def augment_batch(
         if settings.erase and rng.random() < settings.erase:
             _erase(out[index, ..., :3], rng)
     return out
+
+
+def _skip(settings: Augmentation, size: int, rng: np.random.Generator) -> None:
+    """Draws what a photo takes."""
+    _geometry(settings, size, rng)
+    _colour(settings, 0.0, rng)
+    if settings.erase and rng.random() < settings.erase:
+        _hole(size, rng)
 
 
 def _geometry(s: Augmentation, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -81,7 +95,10 @@ def _hue_rotation(angle: float) -> NDArray[np.float64]:
 
 
 def _erase(photo: NDArray[np.uint8], rng: np.random.Generator) -> None:
-    size = len(photo)
+    photo[_hole(len(photo), rng)] = 127
+
+
+def _hole(size: int, rng: np.random.Generator) -> tuple[slice, slice]:
     height, width = rng.integers(size // 8, size // 2, 2)
     top, left = rng.integers(0, size - height), rng.integers(0, size - width)
-    photo[top : top + height, left : left + width] = 127
+    return slice(top, top + height), slice(left, left + width)

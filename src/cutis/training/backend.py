@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cutis.lesion import channels
 from cutis.records import Preprocessing
+from cutis.training.workers import ALONE, Workers
 
 EVALUATION_BATCH = 64
 
@@ -21,9 +22,10 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 class Backend:
-    """Where and in which number format the network computes."""
+    """Where, with whom and in which number format the network computes."""
 
-    def __init__(self, precision: str, settings: Preprocessing) -> None:
+    def __init__(self, precision: str, settings: Preprocessing, workers: Workers = ALONE) -> None:
+        self.workers = workers
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.lower = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(self.device))
         self.settings = settings
@@ -32,6 +34,10 @@ class Backend:
         self._mean = torch.tensor(mean, device=self.device).view(1, -1, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, -1, 1, 1) * 255
         _keep_freed_memory()
+
+    def __str__(self) -> str:
+        threads = f"{self.device}, {torch.get_num_threads()} threads"
+        return threads if self.workers.count == 1 else f"{threads}, {self.workers.count} workers"
 
     def autocast(self, wanted: bool = True) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted and self.lower)

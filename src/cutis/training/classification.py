@@ -13,7 +13,7 @@ from cutis.recipes.schema import Recipe
 from cutis.training.backend import Backend
 from cutis.training.feature_cache import FeatureCache
 from cutis.training.frozen import FrozenPart
-from cutis.training.stages import apply_trainable, make_loss
+from cutis.training.stages import apply_trainable, class_weights, make_loss
 from cutis.training.supply import Supply, TrainingData
 
 
@@ -57,6 +57,8 @@ class _Stage:
         self._labels = data.labels[data.validation]
         self._supply = supply
         self._loss = make_loss(recipe.stage[stage], data.train_counts())
+        self._weights = class_weights(recipe.stage[stage], data.train_counts())
+        self._diagnoses = len(data.diagnoses)
 
     def network(self, model: Classifier) -> nn.Module:
         return self._supply.frozen.rest(model)
@@ -69,14 +71,22 @@ class _Stage:
             logits = network(inputs)
         return self._loss(logits, targets), logits
 
+    def weight(self, targets: Tensor) -> Tensor:
+        if self._weights is None:
+            return torch.tensor(float(len(targets)), device=targets.device)
+        return self._weights.to(targets.device)[targets].sum()
+
     def score(self, output: Tensor, targets: Tensor) -> Tensor:
         return (output.argmax(1) == targets).sum()
 
     @torch.no_grad()  # in inference mode a compiled frozen part would be compiled once more
     def validate(self, model: Classifier) -> dict[str, float]:
         network = self.network(model).eval()
+        own = torch.zeros(len(self._labels), self._diagnoses)
         with self._supply.autocast():
-            logits = torch.cat([network(part).float().cpu() for part in self._supply.validation()])
+            for part, inputs in self._supply.validation():
+                own[part] = network(inputs).float().cpu()
+        logits = self._supply.frozen.backend.workers.total(own)
         answers, weights = logits.argmax(1).numpy(), np.ones((1, len(self._labels)))
         counts = confusion_matrix(self._labels, answers, logits.shape[1], weights)
         scores = overall_scores(counts)

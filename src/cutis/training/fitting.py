@@ -24,7 +24,10 @@ def fit(
     log: logging.Logger,
     watch: Callable[[History], None] | None,
 ) -> None:
-    """Trains a network in place, or goes on with it; after every epoch `watch` gets the figures."""
+    """Trains a network in place, or goes on with it; after every epoch `watch` gets the figures.
+
+    Of the backend's workers the leader alone writes.
+    """
 
     def after_epoch(history: History) -> None:
         write_file(out / HISTORY, history_csv(history))
@@ -33,6 +36,7 @@ def fit(
             watch(history)
 
     history = Trainer(model, recipe, task, backend, out / CHECKPOINT, after_epoch).fit()
-    # a run that was killed after its last checkpoint has not noted the last epoch yet
-    write_file(out / HISTORY, history_csv(history))
-    draw_curves(pd.DataFrame(history), out / "history.png", task.drawn)
+    if backend.workers.number == 0:
+        # a run that was killed after its last checkpoint has not noted the last epoch yet
+        write_file(out / HISTORY, history_csv(history))
+        draw_curves(pd.DataFrame(history), out / "history.png", task.drawn)

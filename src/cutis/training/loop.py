@@ -23,6 +23,7 @@ from cutis.storage import commit_files
 from cutis.training.backend import EVALUATION_BATCH, Backend
 from cutis.training.stages import Rate, make_optimiser
 from cutis.training.task import Model, StageTask, Task
+from cutis.training.workers import is_divided, share
 
 History = list[dict[str, float | int | str]]
 """Figures by epoch; the columns of `history.csv`."""
@@ -47,7 +48,8 @@ class Trainer(Generic[Model]):
 
     After every epoch the whole state goes to the file `checkpoint` and `after_epoch` gets the
     history so far. When the file exists already, training goes on behind its last epoch and ends
-    with the weights of an uninterrupted run.
+    with the weights of an uninterrupted run. Of the backend's workers each runs this loop, and the
+    leader alone writes.
     """
 
     def __init__(
@@ -110,20 +112,20 @@ class Trainer(Generic[Model]):
             for name, part in parts.items():
                 part.load_state_dict(saved[name])
         task = self.task.begin(self.model, progress.stage)
-        while progress.epoch < stage.epochs and not _stopped(stage, progress):
-            figures = self._train_epoch(task, optimiser, rate, average, bar)
-            figures |= task.validate(judged)
-            if not np.isfinite(figures["validation_loss"]):
-                raise self._diverged(figures["learning_rate"])
-            figures["seconds"] = time.monotonic() - started
-            figures["images_per_second"] = photos / figures["seconds"]
-            started = time.monotonic()
-            self._note_epoch(stage, figures, judged)
-            rate.after_epoch(_higher_is_better(figures, self.recipe.monitor))
-            _save(self.checkpoint, progress, parts)
-            self.after_epoch(progress.history)
-            shown = self.task.shown
-            bar.set_postfix_str(f"{shown} {figures[f'validation_{shown}']:.3f}")
+        with self.backend.workers.joined(task.network(self.model)) as network:
+            while progress.epoch < stage.epochs and not _stopped(stage, progress):
+                figures = self._train_epoch(task, network, optimiser, rate, average, bar)
+                figures |= task.validate(judged)
+                if not np.isfinite(figures["validation_loss"]):
+                    raise self._diverged(figures["learning_rate"])
+                figures["seconds"] = time.monotonic() - started
+                figures["images_per_second"] = photos / figures["seconds"]
+                started = time.monotonic()
+                self._note_epoch(stage, figures, judged)
+                rate.after_epoch(_higher_is_better(figures, self.recipe.monitor))
+                self._keep(parts)
+                shown = self.task.shown
+                bar.set_postfix_str(f"{shown} {figures[f'validation_{shown}']:.3f}")
         self._end_stage(judged)
         bar.total = bar.n + self._photos_from(progress.stage)
 
@@ -135,32 +137,39 @@ class Trainer(Generic[Model]):
     def _train_epoch(
         self,
         task: StageTask[Model],
+        network: nn.Module,
         optimiser: torch.optim.Optimizer,
         rate: Rate,
         average: AveragedModel | None,
         bar: "tqdm[Any]",
     ) -> dict[str, float]:
-        epoch_seed = (self.recipe.seed, self.progress.stage, self.progress.epoch)
-        torch.manual_seed(int(np.random.SeedSequence(epoch_seed).generate_state(1)[0]))
+        self._seed_epoch()
         self.model.train()
         follow_trainable_flags(self.model)
-        network = task.network(self.model)
+        workers = self.backend.workers
         first_rate = optimiser.param_groups[0]["lr"]
         # summed on the device: asking for a number at every step would wait for it
         total_loss, total_score = torch.zeros(2, device=self.backend.device)
-        seen = 0
-        for inputs, targets in task.training(self.progress.epoch):
+        stage = self.recipe.stage[self.progress.stage]
+        seen = self.task.epoch_photos(self.progress.stage)
+        batches = batch_slices(seen, stage.batch_size)
+        pieces = task.training(self.progress.epoch)
+        for batch, (inputs, targets) in zip(batches, pieces, strict=True):
             loss, output = task.loss(network, inputs, targets)
+            loss = loss * share(workers, task.weight(targets))
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            # times the workers, for their gradients are averaged
+            (loss * workers.count).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             rate.after_step()
             if average is not None:
                 average.update_parameters(self.model)
-            total_loss += loss.detach() * len(targets)
-            total_score += task.score(output, targets)
-            seen += len(targets)
-            bar.update(len(targets))
+            photos = batch.stop - batch.start
+            total_loss += loss.detach() * photos
+            computed = 1 if is_divided(workers, batch) else workers.count  # times
+            total_score += task.score(output, targets) / computed
+            bar.update(photos)
+        total_loss, total_score = workers.total(torch.stack([total_loss, total_score]))
         if not torch.isfinite(total_loss):
             raise self._diverged(optimiser.param_groups[0]["lr"])
         return {
@@ -168,6 +177,19 @@ class Trainer(Generic[Model]):
             "train_loss": total_loss.item() / seen,
             f"train_{self.task.scored}": total_score.item() / seen,
         }
+
+    def _seed_epoch(self) -> None:
+        """Seeds what the network draws: each worker drops out other units, for other photos."""
+        workers = self.backend.workers
+        seed: tuple[int, ...] = (self.recipe.seed, self.progress.stage, self.progress.epoch)
+        if workers.number:
+            seed = (*seed, workers.number)
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+
+    def _keep(self, parts: dict[str, Any]) -> None:
+        if self.backend.workers.number == 0:
+            _save(self.checkpoint, self.progress, parts)
+            self.after_epoch(self.progress.history)
 
     def _diverged(self, learning_rate: float) -> RecipeError:
         return RecipeError(

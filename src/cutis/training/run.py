@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from cutis.models.checkpoint import cast_float32
 from cutis.models.registry import Classifier, build_classifier
 from cutis.recipes import AnyRecipe
 from cutis.records import FORMAT_VERSION, ModelInfo, Provenance, SegmenterInfo
-from cutis.storage import commit_files, finish_commit, sha256_file
+from cutis.storage import commit_files, finish_commit, sha256_file, write_file
+from cutis.training.workers import ALONE, Workers
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -153,6 +155,28 @@ def read_description(path: Path) -> dict[str, Any]:
         )
     described: dict[str, Any] = tree
     return described
+
+
+def begin_run(folder: Path, text: str, data: Path, parts: Iterable[pd.DataFrame]) -> None:
+    """Writes what is known of a run before its training.
+
+    Args:
+        text: the recipe as run.
+        data: the catalog.
+        parts: the rows of training and validation.
+    """
+    write_file(folder / RECIPE, text)
+    write_file(folder / PLACE, f"{data.resolve()}\n")
+    write_file(folder / SEEN, seen_photos(parts))
+
+
+def end_run(
+    folder: Path, model: nn.Module, info: ModelInfo | SegmenterInfo, log: logging.Logger
+) -> None:
+    """Makes a trained run a finished one."""
+    write_run(folder, model, info)
+    (folder / CHECKPOINT).unlink()
+    log.info("done")
 
 
 def write_run(folder: Path, model: nn.Module, info: ModelInfo | SegmenterInfo) -> None:
@@ -288,10 +312,11 @@ def _photo_licences(catalog: Catalog, train: pd.DataFrame) -> list[str]:
 
 
 @contextmanager
-def run_log(out: Path) -> Iterator[logging.Logger]:
-    """Appends to the run's log."""
+def run_log(out: Path, workers: Workers = ALONE) -> Iterator[logging.Logger]:
+    """Appends to the run's log what the leader of the workers says."""
     logger = logging.Logger("cutis.training", logging.INFO)
-    handler = logging.FileHandler(out / LOG, encoding="utf-8")
+    place = out / LOG if workers.number == 0 else os.devnull
+    handler = logging.FileHandler(place, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
     with closing(handler):

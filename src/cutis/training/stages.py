@@ -120,11 +120,9 @@ def make_loss(stage: Stage, counts: NDArray[np.int64]) -> Loss:
     Logit adjustment adds the log prior to the logits in training only, so that the bare logits
     answer as if all diagnoses were equally frequent (Menon et al. 2021, equation 10, tau = 1).
     """
-    weight = None
+    weight = class_weights(stage, counts)
     offset = torch.zeros(len(counts))
-    if stage.imbalance == "class_weights":
-        weight = torch.from_numpy((counts.sum() / (len(counts) * counts)).astype(np.float32))
-    elif stage.imbalance == "logit_adjustment":
+    if stage.imbalance == "logit_adjustment":
         offset = torch.from_numpy(log_prior(counts))
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -136,6 +134,13 @@ def make_loss(stage: Stage, counts: NDArray[np.int64]) -> Loss:
         )
 
     return loss
+
+
+def class_weights(stage: Stage, counts: NDArray[np.int64]) -> Tensor | None:
+    """By diagnosis, what its photos count in the stage's loss; None: all count the same."""
+    if stage.imbalance != "class_weights":
+        return None
+    return torch.from_numpy((counts.sum() / (len(counts) * counts)).astype(np.float32))
 
 
 def batch_norm_momentum(modules: Iterable[nn.Module], momentum: float) -> None:

@@ -21,6 +21,7 @@ from cutis.training.augment import augment_batch
 from cutis.training.backend import EVALUATION_BATCH
 from cutis.training.feature_cache import FeatureCache
 from cutis.training.frozen import FrozenPart
+from cutis.training.workers import piece, portion
 
 Pixels = NDArray[np.uint8]
 Index = NDArray[np.int64]
@@ -78,14 +79,14 @@ class Supply:
         if self._stage.views or self._stage.augmentation == Augmentation():
             self._train = self._kept(data.train, self._stage.views)
         if self._train is None and self._pays(data.epoch_photos(self._stage) * self._stage.epochs):
-            frozen.compile(self._stage.batch_size)
+            frozen.compile(-(-self._stage.batch_size // frozen.backend.workers.count))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The number format behind the cut: a head alone is too small to gain from a lower one."""
         return self.frozen.backend.autocast(not self.frozen.pooled)
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Activations and labels of the training photos, batches in the order of the epoch."""
+        """Activations and labels of this worker's training photos, in the order of the epoch."""
         seed = (*self._seed, epoch)
         train_labels = self.data.labels[self.data.train]
         rng = np.random.default_rng(seed if self._stage.order == "epoch" else seed[:1])
@@ -95,37 +96,45 @@ class Supply:
             balanced = self._stage.imbalance == "balanced_sampling"
             order = epoch_order(train_labels, balanced=balanced, rng=rng)
         views = (epoch + order) % max(1, self._stage.views)
-        slices = batch_slices(len(order), self._stage.batch_size)
+        batches_of_all = batch_slices(len(order), self._stage.batch_size)
+        slices = [piece(self.frozen.backend.workers, batch) for batch in batches_of_all]
         if self._train is not None:
             rows = torch.from_numpy(views * len(self.data.train) + order)
             batches: Iterator[Tensor] = (self._read(self._train[rows[part]]) for part in slices)
         else:
             photos = self.data.train[order]
             steps = [
-                partial(self._augmented, photos[part], views[part], (*seed, number))
-                for number, part in enumerate(slices)
+                partial(
+                    self._augmented,
+                    photos[part],
+                    views[part],
+                    (*seed, number),
+                    part.start - batch.start,
+                )
+                for number, (part, batch) in enumerate(zip(slices, batches_of_all, strict=True))
             ]
             batches = map(self.frozen, prefetched(steps))
         labels = self._labels[self.data.train[order]]
         for part, batch in zip(slices, batches, strict=True):
             yield batch, labels[part]
 
-    def validation(self) -> Iterator[Tensor]:
-        """Activations of the validation photos in their order."""
-        for part in batch_slices(len(self.data.validation), EVALUATION_BATCH):
+    def validation(self) -> Iterator[tuple[slice, Tensor]]:
+        """Which validation photos, and their activations, for those that this worker judges."""
+        parts = batch_slices(len(self.data.validation), EVALUATION_BATCH)
+        for part in portion(self.frozen.backend.workers, parts):
             if self._validation is not None:
-                yield self._read(self._validation[part])
+                yield part, self._read(self._validation[part])
             else:
-                yield self.frozen(self.data.pixels[self.data.validation[part]])
+                yield part, self.frozen(self.data.pixels[self.data.validation[part]])
 
     def _read(self, rows: Tensor) -> Tensor:
         return rows.to(self.frozen.backend.device).permute(0, 3, 1, 2)
 
-    def _augmented(self, photos: Index, views: Index, seed: tuple[int, ...]) -> Pixels:
+    def _augmented(self, photos: Index, views: Index, seed: tuple[int, ...], before: int) -> Pixels:
         if self._stage.views:
             return self._viewed(photos, views)
         rng = np.random.default_rng(seed)
-        return augment_batch(self.data.pixels[photos], self._stage.augmentation, rng)
+        return augment_batch(self.data.pixels[photos], self._stage.augmentation, rng, before)
 
     def _viewed(self, photos: Index, views: Index) -> Pixels:
         changed = []
@@ -161,7 +170,8 @@ class Supply:
                     bar.update(len(pixels))
 
         key = self._key(photos, views, self._cache.photos)
-        return self._cache.kept(key, shape, self.frozen.dtype, compute)
+        kept = partial(self._cache.kept, key, shape, self.frozen.dtype, compute)
+        return self.frozen.backend.workers.first(kept)
 
     def _key(self, photos: Index, views: int, named: str) -> str:
         drawn = f"{views} {self._seed[0]} {self._stage.augmentation}" if views else "as they are"

@@ -42,10 +42,16 @@ class StageTask(Protocol[_Model]):
         """The layers of `model`, or of an average of it, that are computed in every step."""
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs of `network` and targets of the training photos, batches in order."""
+        """Inputs of `network` and targets of the training photos, batches in order.
+
+        Of every batch the backend's workers get a piece each.
+        """
 
     def loss(self, network: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss of a batch, and the network's output."""
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """What these photos' mean loss weighs in a mean over more photos, a single number."""
 
     def score(self, output: Tensor, targets: Tensor) -> Tensor:
         """Sum over the photos of a batch of a figure between 0 and 1."""

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import overload
 
@@ -43,23 +44,20 @@ from cutis.training.lesion_masks import (
 )
 from cutis.training.loop import History, logits_of
 from cutis.training.run import (
-    CHECKPOINT,
-    PLACE,
-    RECIPE,
-    SEEN,
     Run,
+    begin_run,
+    end_run,
     is_finished,
     licence_of,
     load_run,
     provenance_of,
     recipe_as_run,
     run_log,
-    seen_photos,
-    write_run,
 )
 from cutis.training.segmentation import SegmenterRun, train_segmenter
 from cutis.training.stages import apply_trainable, batch_norm_momentum, log_prior
 from cutis.training.supply import TrainingData
+from cutis.training.workers import ALONE, Workers
 
 _READ = (Part.TRAIN, Part.VALIDATION)
 """The parts that training looks at; of the test part it knows not even the rows."""
@@ -91,6 +89,7 @@ def train(
     weights: str = ...,
     segmenter: Path | None = ...,
     watch: Callable[[History], None] | None = ...,
+    workers: Workers = ...,
 ) -> Run: ...
 
 
@@ -105,6 +104,7 @@ def train(
     segmenter: Path | None = ...,
     overrides: Sequence[str] = ...,
     watch: Callable[[History], None] | None = ...,
+    workers: Workers = ...,
 ) -> Run | SegmenterRun: ...
 
 
@@ -118,6 +118,7 @@ def train(
     segmenter: Path | None = None,
     overrides: Sequence[str] = (),
     watch: Callable[[History], None] | None = None,
+    workers: Workers = ALONE,
 ) -> Run | SegmenterRun:
     """Trains a recipe of either kind; see `train_classifier` and `train_segmenter`.
 
@@ -127,7 +128,14 @@ def train(
     plan = load_any_recipe(recipe, overrides) if isinstance(recipe, str | Path) else recipe
     if isinstance(plan, Recipe):
         return train_classifier(
-            plan, data, out, split=split, weights=weights, segmenter=segmenter, watch=watch
+            plan,
+            data,
+            out,
+            split=split,
+            weights=weights,
+            segmenter=segmenter,
+            watch=watch,
+            workers=workers,
         )
     if segmenter is not None:
         raise RecipeError(
@@ -135,7 +143,9 @@ def train(
             where=segmenter,
             fix="leave --segmenter out",
         )
-    return train_segmenter(plan, data, out, split=split, weights=weights, watch=watch)
+    return train_segmenter(
+        plan, data, out, split=split, weights=weights, watch=watch, workers=workers
+    )
 
 
 def train_classifier(
@@ -148,6 +158,7 @@ def train_classifier(
     segmenter: Path | None = None,
     start: Start | None = None,
     watch: Callable[[History], None] | None = None,
+    workers: Workers = ALONE,
 ) -> Run:
     """Trains a recipe on a catalog's split, or goes on with a run that was interrupted.
 
@@ -157,7 +168,8 @@ def train_classifier(
     copy of it, which takes its place where it has gone, and `lesion.json` says how often its mask
     was not used.
     After every epoch `watch` gets the figures of all epochs so far; what it raises ends the
-    training, which the same call then continues.
+    training, which the same call then continues. Each of the `workers` makes the same call, with
+    a `data` and an `out` that all of them see; the leader writes the run.
 
     Raises InputError or RecipeError, before any training, for a recipe that does not fit the data
     and for an `out` that holds another run.
@@ -168,18 +180,19 @@ def train_classifier(
     masked_by = None if masker is None else weights_sha256(masker)
     named = weights if start is None else start.name
     text = recipe_as_run(plan, catalog, parts, named, masked_by)
-    if is_finished(out, text):
+    if workers.first(partial(is_finished, out, text)):
         return load_run(out)
     rows, diagnoses, model = start_of(plan, catalog, parts, weights)
     settings = preprocessing_of(plan)
-    training, masks = training_data(catalog, rows, diagnoses, settings, masker)
-    write_file(out / RECIPE, text)
-    write_file(out / PLACE, f"{data.resolve()}\n")
-    write_file(out / SEEN, seen_photos(rows.values()))
-    backend = Backend(plan.precision, settings)
-    with run_log(out) as log:
-        log.info("%s on %s, %d threads", plan.name, backend.device, torch.get_num_threads())
-        if masker is not None and masks is not None:
+    training, masks = workers.first(
+        partial(training_data, catalog, rows, diagnoses, settings, masker)
+    )
+    if workers.number == 0:
+        begin_run(out, text, data, rows.values())
+    backend = Backend(plan.precision, settings, workers)
+    with run_log(out, workers) as log:
+        log.info("%s on %s", plan.name, backend)
+        if workers.number == 0 and masker is not None and masks is not None:
             _note_masks(out, lesion_use(settings, masker, masks, rows), masker, log)
         cache = FeatureCache(catalog.folder / ".cache", _named(rows, masks), log.info)
         licences = _start_licences(model, weights)
@@ -187,11 +200,16 @@ def train_classifier(
             model, licences = start.network(training, backend), start.licences
         task = Classification(plan, training, backend, cache)
         fit(model, plan, task, backend, out, log, watch)
-        info = _describe(plan, model, training, backend, catalog, parts, rows, licences, masker)
-        write_run(out, model, info)
-        (out / CHECKPOINT).unlink()
-        log.info("done")
-    return load_run(out)
+
+        def end() -> Run:
+            if workers.number == 0:
+                info = _describe(
+                    plan, model, training, backend, catalog, parts, rows, licences, masker
+                )
+                end_run(out, model, info, log)
+            return load_run(out)
+
+        return workers.first(end)
 
 
 def start_of(

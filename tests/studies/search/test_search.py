@@ -17,10 +17,10 @@ from cutis.errors import InputError, MissingDependencyError, RecipeError
 from cutis.models.small_cnn import SmallCnn
 from cutis.recipes import load_recipe
 from cutis.records import Part
-from cutis.studies import search_trials
 from cutis.studies.search import search
 from cutis.studies.search_record import SearchResult
 from cutis.studies.search_trials import figure_of
+from cutis.training import job
 from cutis.training.run import load_run
 from cutis.training.train import train
 
@@ -141,14 +141,14 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(
 ) -> None:  # fmt: skip
     place = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(search_trials, "train", Stopping(at=3))
+        patch.setattr(job, "train", Stopping(at=3))
         with pytest.raises(KeyboardInterrupt):
             searched(recipe, catalog, place)
     assert len(json.loads((place / "search.json").read_text())["trials"]) == 2
     assert (place / "trials/0002/checkpoint.pt").exists()
     assert without_times(searched(recipe, catalog, place)) == without_times(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(search_trials, "train", lambda *_, **__: pytest.fail("trained again"))
+        patch.setattr(job, "train", lambda *_, **__: pytest.fail("trained again"))
         assert len(searched(recipe, catalog, place).trials) == 3
 
 
@@ -224,7 +224,7 @@ def test_the_figure_is_that_of_the_epoch_that_becomes_the_model(recipe: Path) ->
 def test_a_space_that_is_used_up_ends_the_search(
     catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cutis.studies.search._BARREN", 5)
+    monkeypatch.setattr("cutis.studies.search_queue._BARREN", 5)
     file = written(tmp_path, '"model.hidden" = { choices = [[]] }')
     result = searched(file, catalog, tmp_path / "out")
     assert [t.outcome for t in result.trials] == ["complete", *["repeated"] * 5]
@@ -233,7 +233,7 @@ def test_a_space_that_is_used_up_ends_the_search(
 def test_where_no_point_can_be_trained_there_is_one_clear_error(
     catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cutis.studies.search._BARREN", 5)
+    monkeypatch.setattr("cutis.studies.search_queue._BARREN", 5)
     file = written(tmp_path, '"answer" = { choices = ["prior"] }')
     with pytest.raises(
         RecipeError, match=r"no trial .* 1 invalid, 4 repeated\n(.*\n)*.*needs imbalance"
@@ -308,7 +308,7 @@ def test_the_command_line_prints_the_best(
     printed = capsys.readouterr().out
     best = whole.ranked()[0]
     assert f"Trial {best.number:04d} of 3 has the best balanced accuracy" in printed
-    monkeypatch.setattr(search_trials, "train", Stopping(at=1))
+    monkeypatch.setattr(job, "train", Stopping(at=1))
     assert run([*line, "--out", str(tmp_path / "out")]) == 130
     assert "the same command goes on" in capsys.readouterr().err
 

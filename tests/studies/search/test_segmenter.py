@@ -6,7 +6,7 @@ import pytest
 
 from cutis.errors import InputError, RecipeError
 from cutis.recipes import Recipe
-from cutis.studies import search_trials
+from cutis.training import job
 
 from .conftest import searched, written
 
@@ -26,7 +26,7 @@ def test_every_trial_gets_the_segmenter(
     for place in ("search", "search_trials"):
         monkeypatch.setattr(f"cutis.studies.{place}.open_segmenter", lambda *_: "opened")
     monkeypatch.setattr("cutis.studies.search.weights_sha256", lambda segmenter: "5e6")
-    monkeypatch.setattr(search_trials, "train", note)
+    monkeypatch.setattr(job, "train", note)
     with pytest.raises(InputError, match="that will do"):
         searched(recipe, catalog, tmp_path / "out", overrides=masked, segmenter=tmp_path / "masks")
     assert given == [tmp_path / "masks"] * 3
@@ -61,8 +61,8 @@ def test_a_trial_on_whole_photos_goes_without_the_segmenter(
 
     monkeypatch.setattr("cutis.training.segmentation.load_segmenter_run", loaded)
     monkeypatch.setattr("cutis.studies.search.weights_sha256", lambda segmenter: "5e6")
-    monkeypatch.setattr("cutis.studies.search._BARREN", 9)
-    monkeypatch.setattr(search_trials, "train", note)
+    monkeypatch.setattr("cutis.studies.search_queue._BARREN", 9)
+    monkeypatch.setattr(job, "train", note)
     with pytest.raises(InputError, match="that will do"):
         searched(recipe, catalog, tmp_path / "out", segmenter=masks)
     assert given == {"none": None, "mask": masks}

@@ -2,6 +2,7 @@
 "use strict";
 
 const SLOW_MS = 15000; // after which a wait is called long
+const MOST_TRIES = 5; // of a layer, while the server is busy
 const SIDE = 200; // longer side of the copy that hints are taken from, pixels
 const FEWEST_PIXELS = 300; // of a photo's shorter side
 
@@ -48,7 +49,7 @@ function hintsOf(image) {
   const found = lightHints(grey);
   if (isBlurred(grey, width, height)) found.unshift("hint.blurred");
   if (Math.min(...sides) < FEWEST_PIXELS) found.push("hint.small");
-  if (!found.length && spotShare(grey, width, height) < 0.02) found.push("hint.far");
+  if (!found.length && spotShare(grey, width, height) < 0.005) found.push("hint.far");
   return found;
 }
 
@@ -58,7 +59,8 @@ function lightHints(grey) {
   const found = [];
   if (share((value) => value < 0.12) > 0.6) found.push("hint.dark");
   if (share((value) => value > 0.96) > 0.25) found.push("hint.bright");
-  const contrast = sorted[Math.floor(0.99 * sorted.length)] - sorted[Math.floor(0.01 * sorted.length)];
+  const at = (part) => sorted[Math.floor(part * (sorted.length - 1))];
+  const contrast = at(0.998) - at(0.002); // a spot in the distance is less than 1 % of a photo
   if (contrast < 0.08) found.push("hint.low_contrast");
   return found;
 }
@@ -74,7 +76,7 @@ function isBlurred(grey, width, height) {
       far += (grey[i + 2] - grey[i - 2]) ** 2;
     }
   }
-  return far > 0 && near / far < 0.075; // a ramp over many pixels gives 1/16, a sharp step 1/4
+  return far > 0 && near / far < 0.085; // a ramp over many pixels gives 1/16, a sharp step 1/4
 }
 
 /** Share of the photo that is clearly darker than the rest of it, near the middle. */
@@ -319,6 +321,17 @@ function sendInPlace(form, field) {
   addEventListener("pageshow", () => (button.disabled = false));
 }
 
+/** Loads an image again once a busy server has room; false if it failed for another reason. */
+async function tryAgain(image) {
+  const tries = Number(image.dataset.tries ?? 0);
+  const answer = tries < MOST_TRIES && (await fetch(image.src).catch(() => null));
+  if (!answer || answer.status !== 503) return false;
+  image.dataset.tries = tries + 1;
+  const wait = Number(answer.headers.get("Retry-After")) || 1;
+  setTimeout(() => (image.src = image.src), 1000 * wait);
+  return true;
+}
+
 /** Says what happens while a layer is drawn, and lets its strength be chosen. */
 function followLayers(shot) {
   const status = shot.querySelector("[data-layer-status]");
@@ -330,7 +343,8 @@ function followLayers(shot) {
     status.textContent = image.naturalWidth ? "" : status.dataset[failed];
   };
   for (const image of shot.querySelectorAll("[data-layer]")) {
-    for (const kind of ["load", "error"]) image.addEventListener(kind, () => settle(image));
+    image.addEventListener("load", () => settle(image));
+    image.addEventListener("error", async () => (await tryAgain(image)) || settle(image));
   }
   shot.addEventListener("change", (event) => {
     if (event.target.type !== "radio") return;

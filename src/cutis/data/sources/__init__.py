@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cutis.data.sources.base import SOURCE_COLUMNS, Reader, SourceTable
+from cutis.data.sources.feedback import FEEDBACK
 from cutis.data.sources.folders import FOLDERS
 from cutis.data.sources.ham10000 import HAM10000
 from cutis.data.sources.isic import ISIC2017, ISIC_ONE_HOT
@@ -16,7 +17,7 @@ from cutis.data.sources.table import TABLE
 from cutis.errors import InputError, nearest
 from cutis.records import Record
 
-READERS: tuple[Reader, ...] = (TABLE, HAM10000, ISIC2017, ISIC_ONE_HOT, PH2, FOLDERS)
+READERS: tuple[Reader, ...] = (TABLE, FEEDBACK, HAM10000, ISIC2017, ISIC_ONE_HOT, PH2, FOLDERS)
 """In the order in which a folder is tried: the specific layouts before the general ones."""
 
 __all__ = ["READERS", "SOURCE_COLUMNS", "Reader", "SourceTable", "read_source"]

@@ -45,7 +45,8 @@ class SourceTable:
     """One source as its reader understood it; nothing is decoded yet.
 
     `rows` has the columns SOURCE_COLUMNS, one row a photo that exists on disk; unknown is None.
-    `warnings` are sentences about rows that do not match, with counts and names.
+    `warnings` are sentences about rows that do not match, with counts and names. `name` is what the
+    source calls itself, wherever its folder lies; None where it is called after its folder.
     """
 
     format: str
@@ -54,6 +55,7 @@ class SourceTable:
     licence: str | None = None
     citation: str | None = None
     warnings: tuple[str, ...] = ()
+    name: str | None = None
 
 
 @dataclass(frozen=True)

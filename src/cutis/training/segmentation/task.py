@@ -18,6 +18,7 @@ from cutis.recipes.segmentation import SegmentationRecipe, SegmentationStage
 from cutis.training.augment import augment_batch
 from cutis.training.backend import EVALUATION_BATCH, Backend
 from cutis.training.segmentation.losses import make_loss
+from cutis.training.workers import piece, portion
 
 Pixels = NDArray[np.uint8]
 Index = NDArray[np.int64]
@@ -87,10 +88,13 @@ class _Stage:
         seed = (*self._seed, epoch)
         order = np.random.default_rng(seed).permutation(self._ways.size)
         photos, copies = np.divmod(order, self._ways.shape[1])
-        steps = [
-            partial(self._changed, photos[part], copies[part], (*seed, number))
-            for number, part in enumerate(batch_slices(len(order), self._stage.batch_size))
-        ]
+        steps = []
+        for number, batch in enumerate(batch_slices(len(order), self._stage.batch_size)):
+            part = piece(self._backend.workers, batch)
+            before = part.start - batch.start
+            steps.append(
+                partial(self._changed, photos[part], copies[part], (*seed, number), before)
+            )
         for pixels, masks in prefetched(steps):
             yield self._backend.normalised(pixels), self._on_device(masks)
 
@@ -99,6 +103,9 @@ class _Stage:
             logits = network(inputs)
         return self._loss(logits, targets), logits
 
+    def weight(self, targets: Tensor) -> Tensor:
+        return torch.tensor(float(len(targets)), device=targets.device)
+
     def score(self, output: Tensor, targets: Tensor) -> Tensor:
         found, truth = (output.detach() > 0).flatten(1), targets.bool().flatten(1)
         hits, union = (found & truth).sum(1), (found | truth).sum(1)
@@ -106,21 +113,23 @@ class _Stage:
 
     @torch.no_grad()
     def validate(self, model: Segmenter) -> dict[str, float]:
-        chosen, total = self._data.validation, 0.0
-        counts = []
+        chosen, workers = self._data.validation, self._backend.workers
+        total = torch.zeros((), dtype=torch.float64)
+        counts = torch.zeros((4, len(chosen)), dtype=torch.int64)
         for part, logits in validation_logits(model, self._data, self._backend):
             masks = self._data.masks[chosen[part]]
             total += self._loss(logits, self._on_device(masks)).item() * len(masks)
-            counts.append(pixel_counts((logits > 0).squeeze(1).cpu().numpy(), masks > 0))
-        scores = overlap_scores(PixelCounts(*np.concatenate(counts, axis=1)))
+            found = (logits > 0).squeeze(1).cpu().numpy()
+            counts[:, part] = torch.from_numpy(pixel_counts(found, masks > 0))
+        scores = overlap_scores(PixelCounts(*workers.total(counts).numpy()))
         return {
-            "validation_loss": total / len(chosen),
+            "validation_loss": workers.total(total).item() / len(chosen),
             "validation_jaccard": float(scores["jaccard"].mean()),
             "validation_dice": float(scores["dice"].mean()),
         }
 
     def _changed(
-        self, photos: Index, copies: Index, seed: tuple[int, ...]
+        self, photos: Index, copies: Index, seed: tuple[int, ...], before: int
     ) -> tuple[Pixels, Pixels]:
         """Photos and masks as their copy has them, both changed alike at random."""
         rows = self._data.train[photos]
@@ -128,7 +137,7 @@ class _Stage:
         ways = self._ways[photos, copies]
         for number in np.flatnonzero(ways):
             both[number] = turned(both[number], ways[number])
-        both = augment_batch(both, self._stage.augmentation, np.random.default_rng(seed))
+        both = augment_batch(both, self._stage.augmentation, np.random.default_rng(seed), before)
         return unstacked(both)
 
     def _on_device(self, masks: Pixels) -> Tensor:
@@ -197,10 +206,13 @@ def turned(square: Pixels, way: int) -> Pixels:
 def validation_logits(
     model: Segmenter, data: SegmentationData, backend: Backend
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Logits (batch, 1, size, size), float32, of the validation photos, and which those are."""
+    """Logits (batch, 1, size, size), float32, of the validation photos, and which those are.
+
+    Of the backend's workers each has its portion of the batches.
+    """
     model.eval()
     at_once = photos_at_once(backend.settings.size)
-    for part in batch_slices(len(data.validation), at_once):
+    for part in portion(backend.workers, batch_slices(len(data.validation), at_once)):
         with backend.autocast():
             logits = model(backend.normalised(data.pixels[data.validation[part]]))
         yield part, logits.float()

@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +25,17 @@ from cutis.models.segmentation import Segmenter, build_segmenter
 from cutis.preprocessing import SCALINGS
 from cutis.recipes.segmentation import SegmentationRecipe
 from cutis.records import Part, Preprocessing, SegmenterInfo
-from cutis.storage import write_file
 from cutis.training.backend import Backend
 from cutis.training.fitting import fit
 from cutis.training.loop import History
 from cutis.training.run import (
-    CHECKPOINT,
-    PLACE,
-    RECIPE,
-    SEEN,
+    begin_run,
+    end_run,
     is_finished,
     licence_of,
     provenance_of,
     recipe_as_run,
     run_log,
-    seen_photos,
-    write_run,
 )
 from cutis.training.segmentation.run import SegmenterRun, load_segmenter_run
 from cutis.training.segmentation.task import (
@@ -50,6 +46,7 @@ from cutis.training.segmentation.task import (
     pixel_counts,
     validation_logits,
 )
+from cutis.training.workers import ALONE, Workers
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 19))
 """What the probability may be cut at; the best on validation is taken."""
@@ -65,11 +62,13 @@ def train_segmenter(
     split: str = "default",
     weights: str = "imagenet",
     watch: Callable[[History], None] | None = None,
+    workers: Workers = ALONE,
 ) -> SegmenterRun:
     """Trains a segmenter on a catalog's split, or goes on with a run that was interrupted.
 
     Photos without a mask are left out and counted in the log. An architecture that nobody
-    pretrained starts from random weights. `watch` is as in `cutis.training.train.train`.
+    pretrained starts from random weights. `watch` and `workers` are as in
+    `cutis.training.train.train_classifier`.
 
     Raises InputError or RecipeError, before any training, for a recipe that does not fit the data,
     for masks that cannot be read, and for an `out` that holds another run.
@@ -79,31 +78,33 @@ def train_segmenter(
     model, start = start_of(recipe, weights)
     rows, left_out = masked_rows(catalog, parts)
     settings = preprocessing_of(recipe)
-    masks = _masks(catalog, rows, settings.size)
+    masks = workers.first(partial(_masks, catalog, rows, settings.size))
     learnt = hashlib.sha256(masks.data).hexdigest()  # the catalog knows the photos' content alone
     text = recipe_as_run(recipe, catalog, parts, start, masks=learnt)
-    if is_finished(out, text):
+    if workers.first(partial(is_finished, out, text)):
         return load_segmenter_run(out)
-    training = _training_data(catalog, rows, masks, settings)
-    write_file(out / RECIPE, text)
-    write_file(out / PLACE, f"{data.resolve()}\n")
-    write_file(out / SEEN, seen_photos(rows.values()))
-    backend = Backend(recipe.precision, settings)
-    with run_log(out) as log:
-        log.info("%s on %s, %d threads", recipe.name, backend.device, torch.get_num_threads())
+    training = workers.first(partial(_training_data, catalog, rows, masks, settings))
+    if workers.number == 0:
+        begin_run(out, text, data, rows.values())
+    backend = Backend(recipe.precision, settings, workers)
+    with run_log(out, workers) as log:
+        log.info("%s on %s", recipe.name, backend)
         if left_out:
             log.info("%s", left_out)
             tqdm.write(left_out, file=sys.stderr)
         even_gradients(model)
         task = Segmentation(recipe, training, backend)
         fit(model, recipe, task, backend, out, log, watch)
-        threshold, jaccard = best_threshold(model, training, settings)
-        log.info("threshold %.2f: mean Jaccard %.4f on validation", threshold, jaccard)
-        info = _describe(recipe, model, threshold, catalog, parts, rows, start)
-        write_run(out, model, info)
-        (out / CHECKPOINT).unlink()
-        log.info("done")
-    return load_segmenter_run(out)
+
+        def end() -> SegmenterRun:
+            if workers.number == 0:
+                threshold, jaccard = best_threshold(model, training, settings)
+                log.info("threshold %.2f: mean Jaccard %.4f on validation", threshold, jaccard)
+                info = _describe(recipe, model, threshold, catalog, parts, rows, start)
+                end_run(out, model, info, log)
+            return load_segmenter_run(out)
+
+        return workers.first(end)
 
 
 def start_of(recipe: SegmentationRecipe, weights: str) -> tuple[Segmenter, str]:

@@ -1,0 +1,1 @@
+"""Accounts and log-ins: who somebody is, and what the role allows."""

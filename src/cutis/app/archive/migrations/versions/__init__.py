@@ -1,0 +1,1 @@
+"""One file a step; see `cutis.app.archive.migrations`."""

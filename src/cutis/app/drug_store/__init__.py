@@ -1,0 +1,1 @@
+"""Over-the-counter care for what needs no doctor, from whoever runs a pharmacy."""

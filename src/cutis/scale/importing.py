@@ -1,0 +1,78 @@
+"""`import` on a cluster: photos are decoded there, and the catalog is made here as always."""
+
+import errno
+import json
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from cutis.data.scan import Measure, Scan, ScanBlocks, scan_photo
+from cutis.scale.blocks import Work, map_blocks, refuse_unseen
+from cutis.scale.cluster import Cluster, connected
+
+_SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("pixels_sha256", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("fingerprint", pa.binary()),
+        ("problem", pa.string()),
+        ("quality", pa.string()),  # JSON
+    ]
+)
+
+
+@contextmanager
+def scanning_on(address: str) -> Iterator[ScanBlocks]:
+    """What `import_sources` takes as `scan_blocks`, for photos that all nodes see.
+
+    The address is as `cutis.scale.cluster.connected` takes it, which raises as this does. Scanning
+    raises InputError for a photo that this computer sees and a node does not.
+    """
+    with connected(address) as cluster:
+        yield partial(_scan_blocks, cluster)
+
+
+def _scan_blocks(
+    cluster: Cluster, paths: Sequence[Path], measure: Measure | None
+) -> Generator[list[Scan], None, None]:
+    photos = [str(path.absolute()) for path in paths]
+    done = 0
+    for table, node in map_blocks(cluster, photos, _OpenWork(measure)):
+        scans = [_scan(row) for row in table.to_pylist()]
+        block = photos[done : done + len(scans)]
+        refuse_unseen(block, [_is_missing(scan) for scan in scans], node)
+        done += len(scans)
+        yield scans
+
+
+@dataclass(frozen=True)
+class _OpenWork:
+    """Nothing is to be loaded; the measure goes along."""
+
+    measure: Measure | None
+
+    def __call__(self) -> Work:
+        return self._work
+
+    def _work(self, photos: list[str]) -> pa.Table:
+        scans = [asdict(scan_photo(Path(photo), self.measure)) for photo in photos]
+        for scan in scans:
+            scan["quality"] = None if scan["quality"] is None else json.dumps(scan["quality"])
+        return pa.Table.from_pylist(scans, _SCHEMA)
+
+
+def _scan(row: dict[str, Any]) -> Scan:
+    quality = None if row["quality"] is None else json.loads(row["quality"])
+    return Scan(**row | {"quality": quality})
+
+
+def _is_missing(scan: Scan) -> bool:
+    return scan.problem is not None and os.strerror(errno.ENOENT) in scan.problem

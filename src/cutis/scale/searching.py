@@ -1,0 +1,165 @@
+"""`search` on a cluster: Ray Tune trains several trials at once, and trains a lost one again.
+
+The draws, the pruning, the study and the page stay those of one machine. Tune asks for the next
+trial where one of its own searchers would draw it, and asks whether a trial lags behind where one
+of its own schedulers would decide: so a search can go on here that began on one machine, and the
+other way round.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from cutis.errors import CutisError, InputError
+from cutis.scale.cluster import Cluster, connected
+from cutis.scale.places import Places, room
+from cutis.training.job import TrainingJob
+from cutis.training.loop import History
+
+if TYPE_CHECKING:
+    from ray.tune import Tuner
+
+FAILURES = 3
+"""Losses of its worker that a trial survives."""
+
+_QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+class Trials(Protocol):
+    """What a search hands out; `cutis.studies.search_queue.Trials`."""
+
+    def next(self) -> tuple[int, TrainingJob] | None: ...
+
+    def stops(self, number: int, history: History) -> bool: ...
+
+    def ended(self, number: int, *, stopped: bool = False, reason: str = "") -> None: ...
+
+
+@contextlib.contextmanager
+def training_on(address: str, workers: int | None = None) -> Iterator[Callable[[Trials], None]]:
+    """What `cutis.studies.search.search` takes as `run`, for folders that all nodes see.
+
+    Args:
+        address: as `cutis.scale.cluster.connected` takes it, which raises as this does.
+        workers: trials at once; None: one a GPU, or where there is none, one a processor.
+
+    Running raises InputError for more workers than there is room for, where trials were lost again
+    and again, and what a trial raises that lies not in its settings; the search can then go on.
+    """
+    os.environ.update(_QUIET)
+    with connected(address) as cluster:
+        now = room()
+        places = now.wanted(now.most if workers is None else workers, address)
+        yield partial(_run, cluster, places)
+
+
+def _run(cluster: Cluster, places: Places, trials: Trials) -> None:
+    for name in ("ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    course = _Course(trials)
+    with tempfile.TemporaryDirectory(prefix="cutis-tune-") as state:
+        _tuner(course, places, state).fit()
+    if course.error is not None:
+        raise course.error
+    if course.lost:
+        raise InputError(
+            f"the worker of a trial was lost {FAILURES + 1} times: trial {min(course.lost):04d}",
+            where=cluster.address,
+            fix="look at `ray status` and at the nodes' memory, then run the same command again",
+        )
+
+
+def _tuner(course: "_Course", places: Places, state: str) -> "Tuner":
+    from ray import tune
+
+    from cutis.scale.tune_parts import OurScheduler, OurSearcher, OurStopper
+
+    return tune.Tuner(
+        tune.with_resources(partial(_try, places.threads), places.resources),
+        tune_config=tune.TuneConfig(
+            search_alg=OurSearcher(course),
+            scheduler=OurScheduler(course),
+            num_samples=-1,
+            max_concurrent_trials=places.count,
+            reuse_actors=True,  # a new process loads PyTorch for seconds
+            trial_dirname_creator=str,
+        ),
+        run_config=tune.RunConfig(
+            name="search",
+            storage_path=state,
+            stop=OurStopper(course),
+            failure_config=tune.FailureConfig(max_failures=FAILURES),
+            verbose=0,
+        ),
+    )
+
+
+def _try(threads: int, told: dict[str, Any]) -> None:
+    """What a worker does with a trial."""
+    from ray import tune
+
+    torch.set_num_threads(threads)
+    job: TrainingJob = told["job"]
+    try:
+        reason = job.tried(lambda history: tune.report({_HISTORY: json.dumps(history)}))
+    except CutisError as error:
+        tune.report({_ERROR: error})
+    else:
+        tune.report({_REASON: reason})
+
+
+_HISTORY, _REASON, _ERROR = "history", "reason", "error"
+
+
+class _Course:
+    """The trials under way, by the names that Tune gives them."""
+
+    def __init__(self, trials: Trials) -> None:
+        self._trials = trials
+        self._numbers: dict[str, int] = {}
+        self._stopped: set[int] = set()
+        self.error: CutisError | None = None
+        self.lost: set[int] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be trained, for something is wrong."""
+        return self.error is not None or bool(self.lost)
+
+    def begin(self, name: str) -> dict[str, Any] | None:
+        """What the worker of a new trial is told; None where none is left."""
+        found = None if self.over else self._trials.next()
+        if found is None:
+            return None
+        self._numbers[name], job = found
+        return {"number": found[0], "job": job.anywhere()}
+
+    def goes_on(self, name: str, result: dict[str, Any]) -> bool:
+        """Whether a trial goes on after what it has told."""
+        number = self._numbers[name]
+        self.error = self.error or result.get(_ERROR)
+        if _HISTORY in result and self._trials.stops(number, json.loads(result[_HISTORY])):
+            self._stopped.add(number)
+        return number not in self._stopped
+
+    def end(self, name: str, result: dict[str, Any] | None, *, lost: bool) -> None:
+        """A trial is over."""
+        number = self._numbers.pop(name)
+        if lost:
+            self.lost.add(number)
+        elif number in self._stopped:
+            self._trials.ended(number, stopped=True)
+        elif result is not None and _REASON in result:
+            self._trials.ended(number, reason=result[_REASON])

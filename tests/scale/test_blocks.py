@@ -1,0 +1,208 @@
+"""Blocks of photos come back whole, once and in order, whatever happens to who works on them."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from cutis.errors import InputError
+from cutis.scale import blocks
+from cutis.scale.blocks import BLOCK, Work, map_blocks, refuse_unseen
+from cutis.scale.cluster import Cluster, connected
+
+from .conftest import SECOND, TwoNodes
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own parts
+
+# 24 blocks of 0.3 s each on two processors.
+SLOW = """
+import sys, time
+import pyarrow as pa
+from cutis.errors import CutisError
+from cutis.scale.blocks import BLOCK, map_blocks
+from cutis.scale.cluster import connected
+
+def opened():
+    def work(photos):
+        time.sleep(0.3)
+        return pa.table({"length": [len(photo) for photo in photos]})
+    return work
+
+photos = [f"{n}" * (n % 7) for n in range(24 * BLOCK)]
+nodes, lengths = set(), []
+try:
+    with connected(sys.argv[1]) as cluster:
+        for table, node in map_blocks(cluster, photos, opened):
+            nodes.add(node)
+            lengths += table.column("length").to_pylist()
+            print(len(lengths), flush=True)
+    print(lengths == [len(photo) for photo in photos], *sorted(nodes))
+except CutisError as error:
+    print("FAILED", error)
+"""
+
+
+def harmed(two_nodes: TwoNodes, harm: Callable[[], None]) -> list[str]:
+    """What SLOW prints when harm is done after a few blocks."""
+    process = two_nodes.start_python(SLOW, two_nodes.address)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= 4 * BLOCK:
+            break
+    harm()
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    lines: list[str] = out.splitlines()
+    return lines
+
+
+def test_a_killed_node_costs_its_blocks(two_nodes: TwoNodes) -> None:
+    assert harmed(two_nodes, two_nodes.kill_second)[-1].startswith("True")
+
+
+HUNGRY = """
+import sys, time
+import numpy as np
+from cutis.errors import CutisError
+from cutis.scale import blocks
+from cutis.scale.blocks import map_blocks
+from cutis.scale.cluster import connected
+
+blocks._TRIES = 1
+
+def opened():
+    def work(photos):
+        from ray.util import get_node_ip_address
+        if get_node_ip_address() == sys_second:
+            held = np.ones(250_000_000)
+            time.sleep(30)
+        time.sleep(2)
+        import pyarrow as pa
+        return pa.table({"n": photos})
+    return work
+
+sys_second = sys.argv[2]
+try:
+    with connected(sys.argv[1]) as cluster:
+        for table, node in map_blocks(cluster, [str(n) for n in range(1000)], opened):
+            print(node)
+except CutisError as error:
+    print("FAILED", error)
+"""
+
+
+def test_memory_that_ends_is_named(head_alone: TwoNodes) -> None:
+    memory = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    total, free = (int(memory[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
+    if free < 4_000_000:
+        pytest.skip("there is no memory to waste")
+    head_alone.start_second(
+        RAY_memory_usage_threshold=f"{(total - free + 1_000_000) / total:.3f}",
+        RAY_memory_monitor_refresh_ms="100",
+    )
+    done = head_alone.python(HUNGRY, head_alone.address, SECOND)
+    assert "FAILED a node ran out of memory" in done.stdout, done
+
+
+def test_a_cut_network_is_a_lost_node(two_nodes: TwoNodes) -> None:
+    assert harmed(two_nodes, two_nodes.cut)[-1].startswith("True")
+
+
+@pytest.fixture(scope="module")
+def cluster(local_cluster: str) -> Iterator[Cluster]:
+    with connected(local_cluster) as joined:
+        yield joined
+
+
+def opened(work: Work) -> Callable[[], Work]:
+    return lambda: work
+
+
+def run(cluster: Cluster, work: Work, photos: int = 3 * BLOCK) -> list[pa.Table]:
+    names = [str(n) for n in range(photos)]
+    return [table for table, _ in map_blocks(cluster, names, opened(work))]
+
+
+def test_rows_come_in_order_in_waves(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_WAVE", 2 * BLOCK)
+    tables = run(cluster, lambda photos: pa.table({"own": photos}), photos=4 * BLOCK + 5)
+    assert [len(table) for table in tables] == [BLOCK] * 4 + [5]
+    assert pa.concat_tables(tables).to_pydict() == {"own": [str(n) for n in range(4 * BLOCK + 5)]}
+
+
+def raising(error: Exception) -> Work:
+    def work(_: list[str]) -> pa.Table:
+        raise error
+
+    return work
+
+
+def test_an_error_of_cutis_comes_out_as_it_was(cluster: Cluster) -> None:
+    error = InputError("wrong", where="here", expected="right", fix="mend it")
+    with pytest.raises(InputError) as caught:
+        run(cluster, raising(error))
+    assert str(caught.value) == str(error)
+    assert vars(caught.value) == vars(error)
+
+
+def test_a_bug_comes_out_with_its_traceback(cluster: Cluster) -> None:
+    with pytest.raises(ZeroDivisionError, match="in work"):
+        run(cluster, raising(ZeroDivisionError("a bug")))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), "the disk of a node is full"),
+        (MemoryError(), "a node ran out of memory"),
+    ],
+)
+def test_what_a_node_lacks_is_named(cluster: Cluster, error: Exception, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        run(cluster, raising(error))
+    assert caught.value.where == cluster.nodes[0]
+
+
+def dies(photos: list[str]) -> pa.Table:
+    import os
+
+    os._exit(1)
+
+
+def test_a_worker_that_always_dies_ends_the_work(cluster: Cluster) -> None:
+    begun = time.monotonic()
+    with pytest.raises(InputError, match="lost again and again"):
+        run(cluster, dies)
+    assert time.monotonic() - begun < 60
+
+
+def test_a_cluster_without_a_free_processor_is_not_waited_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setattr(blocks, "STALL_SECONDS", 3.0)
+
+    @ray.remote(num_cpus=2)
+    class Other:
+        def works(self) -> bool:
+            return True
+
+    other = Other.remote()
+    assert ray.get(other.works.remote(), timeout=60)
+    try:
+        with pytest.raises(InputError, match="the cluster makes no progress"):
+            run(cluster, raising(ZeroDivisionError()))
+    finally:
+        ray.kill(other)
+
+
+def test_a_photo_that_a_node_does_not_see_is_no_missing_photo(tmp_path: Path) -> None:
+    there, gone = tmp_path / "there", tmp_path / "gone"
+    there.touch()
+    refuse_unseen([str(there), str(gone)], [False, True], "10.0.0.7")
+    with pytest.raises(InputError, match=r"the node 10.0.0.7 does not see") as caught:
+        refuse_unseen([str(gone), str(there)], [True, True], "10.0.0.7")
+    assert caught.value.where == str(there)
