@@ -6,13 +6,14 @@
 From the cases of the catalog that the bundle was not trained on, `--draws` times as many as each
 number of `--cases` says are drawn at random. What `cutis recalibrate` would fit to them is judged
 on the cases that were not drawn: log loss, Brier score, ECE, first answers and prediction sets,
-means over the draws, with the worst draw of the log loss. `refused` are draws of which cross-
-validation says that nothing gets better; their figures are those of the bundle as exported.
-`--photos` takes no more photos than that.
+means over the draws, with the worst draw of the log loss. `fitted` counts what was fitted, or why
+nothing was; such draws have the figures of the bundle as exported. `--photos` takes no more photos
+than that.
 """
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +23,11 @@ from cutis.data.catalog import Catalog
 from cutis.metrics.answer_policy import AnswerPolicy
 from cutis.metrics.calibration import brier_scores, calibration_error, log_losses, softmax
 from cutis.metrics.conformal import prediction_sets
-from cutis.metrics.recalibration import (
-    Photos,
-    Scaling,
-    choose_way,
-    cross_validated,
-    fit_scaling,
-    set_scores,
-)
+from cutis.metrics.recalibration import Photos, Scaling, set_scores
 from cutis.runtime import Predictor
 from cutis.studies.recalibration.cases import FOLDS, find_cases
-from cutis.studies.recalibration.promises import clinic_policy
-from cutis.studies.recalibration.recalibrate import answers, implied_shares, photos_of
-from cutis.studies.recalibration.scores import differences
+from cutis.studies.recalibration.recalibrate import answers, photos_of
+from cutis.studies.recalibration.study import Network, study_network
 
 Floats = NDArray[np.float64]
 
@@ -63,11 +56,9 @@ def figures(
 
 
 def one_draw(
-    photos: Photos, number: int, seed: int, predictor: Predictor
-) -> tuple[dict[str, float], dict[str, float], bool]:
-    """Figures as exported and recalibrated, and whether cross-validation refused."""
-    model, policy = predictor.model_info, predictor.policy
-    assert policy is not None
+    photos: Photos, number: int, seed: int, network: Network
+) -> tuple[dict[str, float], dict[str, float], str]:
+    """Figures as exported and recalibrated, and what was fitted, or why nothing was."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(int(photos.group.max()) + 1)
     inside = np.isin(photos.group, order[:number])
@@ -75,21 +66,15 @@ def one_draw(
     drawn = Photos(
         drawn.logits, drawn.truth, drawn.group, rng.permutation(number)[drawn.group] % FOLDS
     )
-    exported = Scaling(model.temperature, np.zeros(len(model.diagnoses)))
-    implied = implied_shares(model)
-    before = softmax(rest.logits, model.temperature)
-    old = figures(rest, before, before, policy)
-    own = softmax(drawn.logits, model.temperature)
-    change = differences(drawn, own, cross_validated(drawn, exported, implied))
-    worse = [change[name].low for name in ("brier", "calibration_error")]
-    gain = change["log_loss"].high
-    if gain is None or gain >= 0 or any(low is not None and low > 0 for low in worse):
-        return old, old, True
-    scaling = fit_scaling(drawn, choose_way(drawn, exported, implied), exported, implied)
-    made, _ = clinic_policy(policy, own, drawn)
-    shown = scaling.probabilities(rest.logits)
-    scores = set_scores(before, shown, np.asarray(made.set_thresholds))
-    return old, figures(rest, shown, scores, made), False
+    before = softmax(rest.logits, network.model.temperature)
+    old = figures(rest, before, before, network.policy)
+    study = study_network(network, drawn, feedback=False)
+    if study.failures:
+        return old, old, study.failures[0]
+    shown = Scaling(study.temperature, np.array(study.offsets)).probabilities(rest.logits)
+    scores = set_scores(before, shown, np.asarray(study.thresholds))
+    made = network.policy.model_copy(update={"set_thresholds": study.thresholds})
+    return old, figures(rest, shown, scores, made), study.way
 
 
 def main() -> None:
@@ -104,11 +89,12 @@ def main() -> None:
     predictor = Predictor.load(options.bundle)
     catalog = Catalog.open(options.data)
     cases = find_cases(catalog, predictor.model_info)
+    network = Network.of(predictor)
     photos = photos_of(predictor.model_info, *answers(predictor, catalog, cases, options.photos))
     found = []
     for number in map(int, options.cases.split(",")):
-        draws = [one_draw(photos, number, seed, predictor) for seed in range(options.draws)]
-        row = {"cases": number, "refused": sum(refused for _, _, refused in draws)}
+        draws = [one_draw(photos, number, seed, network) for seed in range(options.draws)]
+        row = {"cases": number, "fitted": dict(Counter(what for _, _, what in draws))}
         for when, place in (("before", 0), ("after", 1)):
             tables = [draw[place] for draw in draws]
             row[when] = {name: float(np.mean([t[name] for t in tables])) for name in tables[0]}

@@ -109,6 +109,13 @@ def test_staged_folder_is_new(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["out"]
 
 
+def test_a_private_folder_is_its_owners(tmp_path: Path) -> None:
+    for _ in range(2):
+        with staged_folder(tmp_path / "out", "marker.json", private=True) as folder:
+            (folder / "marker.json").write_text("1")
+        assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("before", [{}, {"marker.json": "old", "extra": "old"}])
 def test_staged_folder_replaces_its_own_kind(tmp_path: Path, before: dict[str, str]) -> None:
     target = tmp_path / "out"

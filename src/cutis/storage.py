@@ -86,11 +86,12 @@ def finish_commit(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def staged_folder(target: Path, marker: str) -> Iterator[Path]:
+def staged_folder(target: Path, marker: str, *, private: bool = False) -> Iterator[Path]:
     """Yields an empty folder that takes the place of `target` when the block ends well.
 
     `marker` names the file by which an older artefact of the same kind is recognised: only such a
-    folder, or an empty one, is replaced; any other content is the user's and is refused.
+    folder, or an empty one, is replaced; any other content is the user's and is refused. A private
+    one is for its owner's eyes only (mode 0700).
     """
     refuse_other_content(target, marker)
     with clear_write_errors(target):
@@ -98,7 +99,8 @@ def staged_folder(target: Path, marker: str) -> Iterator[Path]:
         prefix = f".{target.name}{_STAGING}"
         _sweep(target.parent, prefix)
         staging = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-        staging.chmod(0o755)
+        if not private:
+            staging.chmod(0o755)  # mkdtemp makes it private
         retired = staging.with_name(staging.name + "-old")
         try:
             yield staging

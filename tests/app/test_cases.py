@@ -107,6 +107,33 @@ def test_a_removed_case_is_gone(store: CaseStore) -> None:
     assert len(store) == 0
 
 
+def test_whoever_keeps_something_of_a_case_hears_of_its_removal(
+    store: CaseStore, clock: Clock
+) -> None:
+    """Also of a case that is kept elsewhere; what is only dropped is not told."""
+    first: list[str] = []
+    second: list[str] = []
+    store.on_remove += [first.append, second.append]
+    case, dropped = a_case(), a_case()
+    store.add(case)
+    store.remove(case.id)
+    store.remove("saved")
+    store.add(dropped)
+    clock.now += 60
+    store.sweep()
+    assert len(store) == 0
+    assert first == second == [case.id, "saved"]
+
+
+def test_it_is_forgotten_before_it_is_told(store: CaseStore) -> None:
+    case = a_case()
+    found: list[Case | None] = []
+    store.on_remove.append(lambda case_id: found.append(store.get(case_id)))
+    store.add(case)
+    store.remove(case.id)
+    assert found == [None]
+
+
 def test_threads_do_not_disturb_one_another() -> None:
     store = CaseStore(capacity=5, lifetime_s=60)
     failed = []

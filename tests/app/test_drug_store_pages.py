@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from cutis.app.accounts.accounts import Account, Accounts, Role
+from cutis.app.accounts.sessions import Sessions
+from cutis.app.archive.archive import Archive
 from cutis.app.cases import Case, CaseFacts, Judgement, Photo
 from cutis.app.drug_store.catalogue import Catalogue
 from cutis.app.drug_store.product import Form, Product
@@ -16,7 +19,9 @@ from cutis.app.drug_store.provider import DrugStore, StoreError
 from cutis.app.drug_store.rules import Reason
 from cutis.app.drug_store.shelf import MOST_SHOWN
 from cutis.app.drug_store_pages import PAGE_SIZE
+from cutis.app.feedback.opinions import Answer, Opinions
 from cutis.app.i18n import languages, translator
+from cutis.app.security import SESSION_COOKIE
 from cutis.app.server import create_app
 from cutis.app.settings import Settings
 from cutis.metrics.answer_policy import Verdict
@@ -216,7 +221,82 @@ def test_a_refusal_says_why_and_what_to_do_and_asks_nobody(
 
 
 def test_every_reason_is_tried() -> None:
-    assert {one[0] for one in REFUSED} == set(Reason)
+    assert {one[0] for one in REFUSED} | {Reason.DOCTOR} == set(Reason)
+
+
+class Saved:
+    """The app with a store and an archive, and a case of a wart saved in it."""
+
+    def __init__(self, predictor: Predictor, store: DrugStore, archive: Archive) -> None:
+        self.app = create_app(
+            predictor, None, Settings(workers=1), drug_store=store, archive=archive
+        )
+        self._archive, self._accounts = archive, Accounts(archive.database)
+        self.owner = self.account("owner", Role.REPORTER)
+        shares = dict.fromkeys(KNOWN, 1 / 3)
+        judgement = Judgement(
+            photos=(PhotoAnswer(probabilities=shares, prediction_set=("wart",)),),
+            probabilities=shares,
+            prediction_set=("wart",),
+            verdict=Verdict.ANSWER,
+            urgency=Urgency.SELF_CARE,
+        )
+        case = Case((Photo(b"x", 8, 8),), CaseFacts(), judgement)
+        self.id = case.id
+        archive.save(
+            case, self.owner, patient=None, may_train=False, bundle="earlier", language="en"
+        )
+
+    def account(self, name: str, role: Role = Role.CLINICIAN) -> Account:
+        return self._accounts.create(name, "correct horse battery", role)
+
+    def says(self, account: Account, diagnosis: str) -> None:
+        saved = self._archive.case(self.id)
+        assert saved is not None
+        answer = Answer(diagnosis, "clinical")
+        given = Opinions(self._archive.database).give(self.id, saved.version, account, answer)
+        assert given
+
+    def page(self, account: Account, language: str = "en") -> str:
+        client = TestClient(self.app, base_url=HOST)
+        client.cookies.set(SESSION_COOKIE, Sessions(self._archive.database).open(account))
+        shown = client.get(f"/saved/{self.id}?lang={language}")
+        assert shown.status_code == 200
+        return shown.text
+
+
+def test_no_product_where_a_doctor_has_recorded_more_than_self_care(
+    calm: Predictor, archive: Archive
+) -> None:
+    store = Store(product("one"), product("both", diagnoses=("wart", "sunburn")))
+    saved = Saved(calm, store, archive)
+    words = {language: translator(language) for language in languages()}
+    assert "Plaster one" in saved.page(saved.owner)
+    ada, ben = saved.account("ada"), saved.account("ben")
+    saved.says(ada, "wart")
+    saved.says(ben, "melanoma")
+    asked = len(store.asked)
+    for language, t in words.items():
+        for reader in (saved.owner, ada, ben):
+            page = saved.page(reader, language)
+            assert t.text("drug_store.refused.doctor") in page
+            assert t.text("drug_store.refused.doctor.do") in page
+            assert "Plaster" not in page
+    assert len(store.asked) == asked
+    # Who has not answered yet does not learn from it what others have said.
+    assert "drug-store" not in saved.page(saved.account("eve"))
+    # A corrected opinion counts no longer, and what it says now must be suited too.
+    saved.says(ben, "sunburn")
+    page = saved.page(saved.owner)
+    assert "Plaster both" in page
+    assert "Plaster one" not in page
+
+
+def test_a_refusal_leads_to_no_product(opened: Open) -> None:
+    refused = opened(Store()).result("wart", facts={"age": 1})
+    assert translator("en").text("drug_store.refused") in refused
+    assert 'href="/drug-store"' not in refused
+    assert 'href="/drug-store"' in opened(Store()).result("wart")
 
 
 @pytest.mark.parametrize("language", languages())

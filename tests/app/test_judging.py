@@ -31,7 +31,8 @@ def model(policy=POLICY, kinds=KINDS):
         policy=policy,
         info=SimpleNamespace(diagnoses=diagnoses),
         model_info=SimpleNamespace(diagnoses=tuple(kinds)),
-        set_scores=lambda probabilities: probabilities,
+        set_scores=lambda probabilities, exported: probabilities,
+        exported=lambda probabilities: probabilities,
     )
 
 
@@ -108,11 +109,27 @@ def test_a_malignant_diagnosis_is_not_pooled_away() -> None:
 
 def test_the_set_of_a_recalibrated_bundle_is_not_made_from_what_is_shown() -> None:
     recalibrated = model()
-    recalibrated.set_scores = lambda shown: np.array([[0.5, 0.4, 0.05, 0.05]])
+    recalibrated.set_scores = lambda shown, exported: np.array([[0.5, 0.4, 0.05, 0.05]])
     case = judge(recalibrated, None, [], earlier=[SURE])
     assert case.probabilities == SURE.probabilities
     assert set(case.prediction_set) == {NEVUS, MELANOMA}
     assert case.malignant_possible
+
+
+def test_photos_of_a_recalibrated_bundle_are_brought_back_one_by_one() -> None:
+    recalibrated, seen = model(), []
+    exported = np.array([[0.5, 0.4, 0.05, 0.05], [0.2, 0.7, 0.05, 0.05]])
+    recalibrated.exported = lambda shown: exported if len(shown) == 2 else shown
+
+    def scores(shown, exported):
+        seen.append((shown, exported))
+        return exported
+
+    recalibrated.set_scores = scores
+    case = judge(recalibrated, None, [], earlier=[SURE, SURE])
+    ((shown, given),) = seen
+    np.testing.assert_allclose(given, pool(exported)[None])
+    np.testing.assert_allclose(shown[0], [case.probabilities[name] for name in KINDS])
 
 
 def test_of_a_blurred_photo_too_it_stays() -> None:

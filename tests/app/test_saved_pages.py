@@ -1,25 +1,20 @@
 """The pages of saved cases: who sees what, what a form saves, and what a deletion leaves."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
-from httpx2 import Response
 from starlette.testclient import TestClient
 
-from cutis.app.accounts.accounts import Account, Role
-from cutis.app.accounts.sessions import Sessions
+from cutis.app.accounts.accounts import Role
 from cutis.app.archive.archive import CASES, Archive
-from cutis.app.archive.schema import LONGEST_PATIENT, AccountRow
+from cutis.app.archive.schema import LONGEST_PATIENT
 from cutis.app.errors import AppError
 from cutis.app.i18n import languages
-from cutis.app.security import SESSION_COOKIE
 
-from .conftest import HOST, MakeApp, encoded
-
-LogIn = Callable[[Role, str], TestClient]
+from .browsers import LogIn, browsers, make_case, post, save_case
+from .conftest import HOST, MakeApp
 
 
 @pytest.fixture(params=["sqlite"])
@@ -30,62 +25,13 @@ def database_url(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def log_in(make_app: MakeApp, archive: Archive) -> Iterator[LogIn]:
     """Browsers of people who have logged in to one app."""
-    app = make_app(archive=archive)
-    opened = []
-
-    def make(role: Role, name: str) -> TestClient:
-        with archive.database.session() as session:
-            row = AccountRow(
-                name=name,
-                role=role,
-                password_hash="none",
-                active=True,
-                created=datetime.now(UTC),
-                must_change_password=False,
-            )
-            session.add(row)
-            session.flush()
-            account = Account(row.id, name, role)
-        client = TestClient(app, base_url=HOST)
-        client.cookies.set(SESSION_COOKIE, Sessions(archive.database).open(account))
-        opened.append(client)
-        return client
-
-    with TestClient(app, base_url=HOST):
-        yield make
-    for client in opened:
-        client.close()
+    with browsers(make_app(archive=archive), archive) as log_in:
+        yield log_in
 
 
 @pytest.fixture
 def reporter(log_in: LogIn) -> TestClient:
     return log_in(Role.REPORTER, "rosa")
-
-
-def post(client: TestClient, path: str, **fields: str) -> Response:
-    """Sends a form with the token of its page."""
-    token = re.search(r'name="csrf_token" value="(\w+)"', client.get("/").text)
-    assert token is not None
-    return client.post(path, data={"csrf_token": token[1], **fields}, follow_redirects=False)
-
-
-def make_case(client: TestClient, **facts: str) -> str:
-    """Judges a photo; the id of the case in memory."""
-    token = re.search(r'name="csrf_token" value="(\w+)"', client.get("/").text)
-    assert token is not None
-    photo = {"photos": ("a.jpg", encoded())}
-    fields = {"csrf_token": token[1], **facts}
-    made = client.post("/cases", data=fields, files=photo, follow_redirects=False)
-    assert made.status_code == 303
-    return made.headers["location"].removeprefix("/cases/")
-
-
-def save_case(client: TestClient, **fields: str) -> str:
-    """Saves a new case; its id."""
-    case_id = make_case(client, note="a private note")
-    saved = post(client, f"/cases/{case_id}/save", save="yes", **fields)
-    assert (saved.status_code, saved.headers["location"]) == (303, f"/saved/{case_id}")
-    return case_id
 
 
 def test_a_case_moves_from_memory_to_the_archive(reporter: TestClient, archive: Archive) -> None:
@@ -97,7 +43,7 @@ def test_a_case_moves_from_memory_to_the_archive(reporter: TestClient, archive: 
     assert (saved.status_code, saved.headers["location"]) == (303, f"/saved/{case_id}")
     found = archive.case(case_id)
     assert found is not None
-    assert (found.patient, found.may_train, found.reporter.name) == ("P-7", True, "rosa")
+    assert (found.patient, found.may_train, found.reporter.name) == ("p-7", True, "rosa")
     assert (found.language, found.case.facts.age) == ("en", 40)
     assert re.fullmatch(r"tiny fp32 [0-9a-f]{64}", found.bundle)
     later = reporter.get(f"/cases/{case_id}", follow_redirects=False)
@@ -110,7 +56,7 @@ def test_the_page_of_a_saved_case(reporter: TestClient, language: str) -> None:
     case_id = save_case(reporter, patient="P-7")
     page = reporter.get(f"/saved/{case_id}?lang={language}")
     assert page.status_code == 200
-    for part in ("a private note", "P-7", "rosa", f'action="/saved/{case_id}/delete"'):
+    for part in ("a private note", "p-7", "rosa", f'action="/saved/{case_id}/delete"'):
         assert part in page.text
     assert "/cases/" not in page.text
     assert 'enctype="multipart/form-data"' not in page.text

@@ -1,5 +1,6 @@
 """The pages without a browser: what they show, in both languages, and what their forms do."""
 
+import copy
 import json
 import re
 from html.parser import HTMLParser
@@ -72,6 +73,26 @@ def case_of(**judged: object) -> Case:
 
 def view(predictor: Predictor, language: str = "en", **judged: object) -> Result:
     return result_view(case_of(**judged), predictor, translator(language))
+
+
+def test_a_case_of_another_network_is_shown_as_it_was_judged(predictor: Predictor) -> None:
+    first, second, _ = DIAGNOSES
+    words = translator("en")
+    case = case_of(verdict=Verdict.ANSWER, prediction_set=(first, second))
+    without = copy.copy(predictor)
+    without.policy = None
+    own = result_view(case, predictor, words)
+    assert predictor.policy is not None
+    assert own.level == words.percent(predictor.policy.level)
+    for shown_by in (predictor, without):
+        shown = result_view(case, shown_by, words, other_network=True)
+        assert shown.possible == own.possible != ""
+        assert shown.level == ""
+        assert [one.name for one in shown.explained] == [one.name for one in own.explained]
+    # One that made no sets says nothing of them, whatever the network of today does.
+    plain = result_view(case_of(verdict=None), predictor, words, other_network=True)
+    assert (plain.possible, plain.level) == ("", "")
+    assert len(plain.explained) == 1
 
 
 # Pages

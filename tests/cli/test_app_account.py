@@ -42,7 +42,7 @@ def add(folder: Path, name: str, *more: str) -> int:
 def log_in(folder: Path, name: str, password: str) -> Account:
     archive = Archive.open(folder)
     try:
-        return Accounts(archive.database).authenticate(name, password, HERE)
+        return Accounts(archive.database).authenticate(name, password, HERE).account
     finally:
         archive.close()
 

@@ -236,7 +236,9 @@ def test_everything_follows_the_catalog_when_it_moves(
 def test_help_lists_the_verbs(cutis: Any, arguments: list[str]) -> None:
     done = cutis(*arguments)
     assert (done.code, done.err) == (0, "")
-    assert re.findall(r"^  ([a-z][a-z-]*) +[A-Z]", done.out, re.MULTILINE) == list(VERBS)
+    assert re.findall(r"^  ([a-z][a-z-]*) +[A-Z]", done.out, re.MULTILINE) == list(
+        dict.fromkeys(verb.split()[0] for verb in VERBS)
+    )
 
 
 def test_version(cutis: Any) -> None:

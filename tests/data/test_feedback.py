@@ -207,7 +207,7 @@ def rows_of(source: str, photos: int, start: int = 0) -> list[dict[str, object]]
     ]
 
 
-def with_feedback(catalog: Catalog, *names: str) -> Catalog:
+def with_feedback(catalog: Catalog, *names: str, conflicts: str = "keep") -> Catalog:
     """The same catalog with some of its sources marked as feedback."""
     sources = [
         info.model_copy(update={"format": "feedback"}) if info.name in names else info
@@ -215,7 +215,11 @@ def with_feedback(catalog: Catalog, *names: str) -> Catalog:
     ]
     assert all(isinstance(info, SourceInfo) for info in sources)
     return write_catalog(
-        catalog.folder, catalog.photos, catalog.links, sources=sources, options=CatalogOptions()
+        catalog.folder,
+        catalog.photos,
+        catalog.links,
+        sources=sources,
+        options=CatalogOptions(conflicts=conflicts),
     )
 
 
@@ -264,6 +268,35 @@ def test_feedback_trains_in_every_fold_unless_its_group_is_judged(mixed: Catalog
     assert whole.info.counts["train"] == {"melanoma": 5, "melanocytic_nevus": 5}
 
 
+@pytest.mark.parametrize("conflicts", ["drop", "majority", "trust:app", "trust:one"])
+def test_a_diagnosis_that_only_feedback_gives_is_never_judged(
+    make_catalog: MakeCatalog, conflicts: str
+) -> None:
+    rows, silent = rows_of("one", 30) + rows_of("app", 30), rows_of("silent", 30)
+    # Of the other source's copies the first ten do not say what they show, the next ten say the
+    # same, and the last ten something else.
+    for row in silent[:10]:
+        row["diagnosis"] = None
+    for row in silent[20:]:
+        row["diagnosis"] = "basal_cell_carcinoma"
+    links = [(f"silent/{k:03d}", f"app/{k:03d}", "same_photograph") for k in range(30)]
+    trusted = conflicts.replace("one", "silent")
+    catalog = make_catalog([*rows, *silent], links)
+    catalog = with_feedback(catalog, "app", conflicts=trusted)
+    split = make_split(catalog, shares=(30, 35, 35))
+    judged = set().union(
+        *(part_rows(catalog, split, part)["image_id"] for part in (Part.VALIDATION, Part.TEST))
+    )
+    kept = [{f"{source}/{k:03d}" for source in ("app", "silent")} for k in range(30)]
+    of_feedback = kept[:10] + (kept[20:] if conflicts == "trust:app" else [])
+    assert not any(names & judged for names in of_feedback)
+    assert sum(bool(names & judged) for names in kept[10:20]) > 3
+    if conflicts == "trust:one":
+        assert sum(bool(names & judged) for names in kept[20:]) > 3
+    assert split.info.certificate is not None
+    assert split.info.certificate.passed
+
+
 def test_a_held_out_source_keeps_its_feedback_out(make_catalog: MakeCatalog) -> None:
     rows = rows_of("one", 30) + rows_of("two", 10) + rows_of("app", 10)
     catalog = with_feedback(make_catalog(rows, [("two/000", "app/000", "same_photograph")]), "app")
@@ -289,6 +322,25 @@ def test_an_extended_split_trains_on_feedback_that_is_not_judged(
     linked = judged & {f"{k:03d}" for k in range(20)}
     assert linked
     assert ids(mixed, split, Part.TRAIN, "app") == {f"{k:03d}" for k in range(30)} - linked
+
+
+def test_an_extended_split_does_not_judge_by_what_feedback_says(
+    make_catalog: MakeCatalog,
+) -> None:
+    small = make_catalog(rows_of("one", 40), [], "small")
+    make_split(small, shares=(40, 30, 30))
+    large, wart = {"width": 90, "height": 90}, {"width": 9, "height": 9, "diagnosis": "wart"}
+    rows = [row | large for row in rows_of("one", 40)] + [row | wart for row in rows_of("app", 40)]
+    links = [(f"one/{k:03d}", f"app/{k:03d}", "same_photograph") for k in range(40)]
+    for policy, refused in (("trust:app", True), ("trust:one", False)):
+        catalog = with_feedback(make_catalog(rows, links), "app", conflicts=policy)
+        base = small.folder / "splits" / "default"
+        if refused:
+            with pytest.raises(InputError, match=r"24 photos .* now that of feedback"):
+                make_split(catalog, name="more", extend=base)
+        else:
+            split = make_split(catalog, name="more", extend=base)
+            assert len(ids(catalog, split, Part.TEST, "one")) == 12
 
 
 def test_feedback_alone_cannot_be_split(make_catalog: MakeCatalog) -> None:

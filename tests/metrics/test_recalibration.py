@@ -75,6 +75,17 @@ def test_temperature_alone_is_that_of_the_plain_fit() -> None:
     assert fit_scaling(photos, Way.NOTHING, EXPORTED, EQUAL) is EXPORTED
 
 
+@pytest.mark.parametrize("way", [Way.TEMPERATURE, Way.BOTH])
+def test_a_temperature_keeps_near_the_exported_one(way: Way) -> None:
+    rng = np.random.default_rng(8)
+    truth = rng.integers(0, 3, 60)
+    number, exported = np.arange(60), Scaling(1.4, np.zeros(3))
+    easy = Photos(np.eye(3)[truth] * 3 + rng.normal(size=(60, 3)) * 0.1, truth, number, number % 5)
+    assert fit_scaling(easy, way, exported, EQUAL).temperature == pytest.approx(0.7)
+    wrong = Photos(easy.logits * 9, (truth + 1) % 3, number, number % 5)
+    assert fit_scaling(wrong, way, exported, EQUAL).temperature == pytest.approx(5.6)
+
+
 def test_a_case_counts_once_whatever_its_photos() -> None:
     photos = drawn(4, 60, 2.0, (1.0, 0.0, 0.0))
     again = [0] * 9

@@ -9,6 +9,7 @@ from PIL import Image
 from cutis.data.importer import import_sources
 from cutis.errors import InputError
 from cutis.runtime import find_photos
+from cutis.runtime.photos import name_photos
 
 
 def touch(folder: Path, *names: str) -> list[Path]:

@@ -12,7 +12,7 @@ from cutis.scale import blocks
 from cutis.scale.blocks import BLOCK, Work, map_blocks, refuse_unseen
 from cutis.scale.cluster import Cluster, connected
 
-from .conftest import SECOND, TwoNodes
+from .nodes import SECOND, TwoNodes
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own parts
 

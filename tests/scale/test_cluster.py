@@ -1,6 +1,7 @@
 """A cluster is joined when it fits, and refused in clear words and soon when it does not."""
 
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from cutis.errors import InputError, MissingDependencyError
 from cutis.scale import cluster
 from cutis.scale.cluster import connected
 
-from .conftest import HEAD, SECOND, TwoNodes
+from .nodes import HEAD, SECOND, TwoNodes
 
 JOIN = """
 import sys
@@ -154,3 +155,9 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     refused = pytest.raises(MissingDependencyError, match=r"pip install 'cutis\[cluster\]'")
     with refused, connected("local"):
         pass
+
+
+def test_errors_come_whole_from_other_processes() -> None:
+    error = MissingDependencyError("ray", "cluster")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

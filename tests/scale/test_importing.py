@@ -10,7 +10,7 @@ from cutis.cli.import_photos import import_photos
 from cutis.data import scan
 from cutis.errors import InputError
 
-from .conftest import TwoNodes, wait_for
+from .nodes import TwoNodes, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own parts
 

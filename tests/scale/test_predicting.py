@@ -14,7 +14,7 @@ from cutis.cli.predict import predict
 from cutis.errors import InputError, MissingDependencyError
 from cutis.scale.storage import find_places
 
-from .conftest import TwoNodes, wait_for
+from .nodes import TwoNodes, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own parts
 

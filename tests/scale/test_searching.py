@@ -13,7 +13,7 @@ from cutis.studies.search import search
 from cutis.studies.search_queue import Trials
 from cutis.studies.search_record import SearchResult, TrialRecord
 
-from .conftest import TwoNodes, finish, wait_for
+from .nodes import TwoNodes, finish, wait_for
 from .photos import catalog_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own parts
@@ -71,7 +71,7 @@ def test_a_killed_trial_is_trained_again(
         "--cluster", two_nodes.address,
     )  # fmt: skip
     begun = [out / f"trials/{number:04d}/checkpoint.pt" for number in (0, 1)]
-    wait_for(lambda: all(path.is_file() for path in begun), 60)
+    wait_for(lambda: all(path.is_file() for path in begun), 120)
     two_nodes.kill_worker()
     done = finish(under_way, 100)
     assert done.returncode == 0, done.stderr

@@ -36,11 +36,19 @@ from cutis.storage import sha256_file
 from cutis.studies.abstention import abstention
 from cutis.studies.recalibration import recalibrate
 from cutis.studies.recalibration.promises import clinic_policy
-from cutis.studies.recalibration.recalibrate import implied_shares
+from cutis.studies.recalibration.study import (
+    MAY_FIND_FEWER,
+    OF_FEEDBACK,
+    Network,
+    implied_shares,
+    study_network,
+)
 from cutis.taxonomy import diagnosis
 
 NAMES = ("melanocytic_nevus", "melanoma", "dermatofibroma")
 PHOTOS, CASES = 130, 100
+COLUMNS_OF_OWN = {name: name for name in ("image", "diagnosis", "lesion_id")}
+SHARES = (-0.5, 1.6, -3.0)  # what a clinic's prior adds to the logits
 POLICY = AnswerPolicy(
     set_thresholds=(0.4, 0.3, 0.2), pooled=(False, False, True), highest_distance=40.0
 )
@@ -121,18 +129,20 @@ def bundle(tmp_path: Path) -> Bundle:
     return write
 
 
+def jpeg_of(seed: int) -> bytes:
+    """Clouds of a colour."""
+    rng = np.random.default_rng(seed)
+    clouds = rng.normal(rng.uniform(60, 220, 3), 25, (6, 8, 3)).clip(0, 255)
+    file = io.BytesIO()
+    picture = Image.fromarray(clouds.astype(np.uint8))
+    picture.resize((48, 36), Image.Resampling.BICUBIC).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Clouds of a colour each."""
-    rng = np.random.default_rng(0)
-    made = []
-    for _ in range(PHOTOS):
-        clouds = rng.normal(rng.uniform(60, 220, 3), 25, (6, 8, 3)).clip(0, 255)
-        file = io.BytesIO()
-        picture = Image.fromarray(clouds.astype(np.uint8))
-        picture.resize((48, 36), Image.Resampling.BICUBIC).save(file, "JPEG", quality=95)
-        made.append(file.getvalue())
-    return made
+    return [jpeg_of(seed) for seed in range(PHOTOS)]
 
 
 @pytest.fixture(scope="session")
@@ -169,6 +179,19 @@ def handed_over(
     return folder
 
 
+def collected(
+    folder: Path, pictures: list[bytes], truth: np.ndarray, photos: Sequence[int] = range(PHOTOS)
+) -> Path:
+    """The same photos as a clinic's own table, of cases that nobody chose."""
+    folder.mkdir(parents=True)
+    lines = ["image,diagnosis,lesion_id"]
+    for number in photos:
+        (folder / f"{number:03d}.jpg").write_bytes(pictures[number])
+        lines.append(f"{number:03d}.jpg,{NAMES[truth[number % CASES]]},{number % CASES}")
+    (folder / "own.csv").write_text("\n".join(lines) + "\n")
+    return folder / "own.csv"
+
+
 def truths(
     logits: np.ndarray, temperature: float, offsets: Sequence[float], seed: int = 1
 ) -> np.ndarray:
@@ -183,9 +206,9 @@ def drawn(
 ) -> Path:
     """A catalog of a clinic with other shares of the diagnoses."""
     folder = tmp_path_factory.mktemp("clinic")
-    truth = truths(logits, 1.6, (1.6, -0.5, -3.0))
-    handed_over(folder / "feedback", pictures, truth)
-    return import_sources([folder / "feedback"], folder / "catalog").catalog.folder
+    truth = truths(logits, 1.6, SHARES)
+    table = collected(folder / "own", pictures, truth)
+    return import_sources([table], folder / "catalog", columns=COLUMNS_OF_OWN).catalog.folder
 
 
 @pytest.fixture
@@ -201,7 +224,7 @@ def test_a_bundle_is_fitted_and_its_sets_keep_their_promise(
     assert run(["recalibrate", str(old), str(clinic), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "Log loss" in said
-    assert "are feedback: harder" in said
+    assert "feedback" not in said
     record = json.loads((out / "recalibration.json").read_text())
     (study,) = record["networks"]
     assert study["way"] == "temperature and prior"
@@ -219,7 +242,7 @@ def test_a_bundle_is_fitted_and_its_sets_keep_their_promise(
     assert (out / "model.onnx").read_bytes() == (old / "model.onnx").read_bytes()
     page = (out / "recalibration.html").read_text()
     assert "Calibration before and after" in page
-    assert "feedback from the app" in page
+    assert "feedback" not in page
     assert "<script" not in page
     card = (out / "MODEL_CARD.md").read_text()
     assert "their softmax as exported, at temperature 1" in card
@@ -296,9 +319,9 @@ def test_too_few_cases_for_the_level_leave_the_sets_unchecked(
 def test_calibration_that_gets_no_better_is_a_failed_check(
     bundle: Bundle, tmp_path: Path, pictures: list[bytes], logits: np.ndarray
 ) -> None:
-    feedback = handed_over(tmp_path / "feedback", pictures, truths(logits, 1.0, (0, 0, 0)))
-    catalog = import_sources([feedback], tmp_path / "catalog").catalog.folder
-    with pytest.raises(CheckFailedError, match=r"no better.*more than chance(.|\n)*log loss"):
+    table = collected(tmp_path / "own", pictures, truths(logits, 1.0, (0, 0, 0)))
+    catalog = import_sources([table], tmp_path / "catalog", columns=COLUMNS_OF_OWN).catalog.folder
+    with pytest.raises(CheckFailedError, match=r"rely on.*more than chance(.|\n)*log loss"):
         recalibrate(bundle(), catalog, tmp_path / "fitted")
     assert not (tmp_path / "fitted").exists()
     assert run(["recalibrate", str(tmp_path / "bundle"), str(catalog),
@@ -308,10 +331,12 @@ def test_calibration_that_gets_no_better_is_a_failed_check(
 def test_fewer_than_fifty_cases_are_refused(
     bundle: Bundle, tmp_path: Path, pictures: list[bytes], logits: np.ndarray
 ) -> None:
-    truth = truths(logits, 1.6, (1.6, -0.5, -3.0))
+    truth = truths(logits, 1.6, SHARES)
     for photos, refused in ((49, True), (50, False)):
-        feedback = handed_over(tmp_path / f"feedback-{photos}", pictures, truth, photos)
-        catalog = import_sources([feedback], tmp_path / f"catalog-{photos}").catalog.folder
+        table = collected(tmp_path / f"own-{photos}", pictures, truth, range(photos))
+        catalog = import_sources(
+            [table], tmp_path / f"catalog-{photos}", columns=COLUMNS_OF_OWN
+        ).catalog.folder
         if refused:
             with pytest.raises(InputError, match=r"49 cases are too few(.|\n)*50 cases or more"):
                 recalibrate(bundle(), catalog, tmp_path / "fitted")
@@ -329,7 +354,7 @@ def test_one_diagnosis_is_refused(bundle: Bundle, tmp_path: Path, pictures: list
 def test_photos_that_trained_the_model_are_left_out(
     bundle: Bundle, clinic: Path, tmp_path: Path
 ) -> None:
-    folder = bundle(sources=("feedback-aa",))
+    folder = bundle(sources=("own",))
     with pytest.raises(InputError, match=r"0 cases are too few.*130 photos are of sources"):
         recalibrate(folder, clinic, tmp_path / "fitted")
     shutil.rmtree(folder)
@@ -371,21 +396,61 @@ def test_figures_on_the_very_cases_are_refused(
     bundle: Bundle, clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recalibrate(bundle(), clinic, tmp_path / "fitted")
-    with pytest.raises(InputError, match="recalibrated on the photos of this very catalog"):
+    with pytest.raises(InputError, match="recalibrated on these 130 photos"):
         abstention(clinic, model=tmp_path / "fitted")
     code = run(["evaluate", str(tmp_path / "fitted"), "--data", str(clinic), "--part", "all",
                 "--out", str(tmp_path / "report")])  # fmt: skip
     assert code == 2
-    assert "this very catalog" in capsys.readouterr().err
+    assert "recalibrated on these 130 photos" in capsys.readouterr().err
+
+
+def test_the_cases_of_a_recalibration_are_known_in_every_catalog(
+    bundle: Bundle, clinic: Path, tmp_path: Path, pictures: list[bytes], logits: np.ndarray
+) -> None:
+    recalibrate(bundle(), clinic, tmp_path / "fitted")
+    # Feedback with a new photo of the first case, and photos of which some are copies.
+    again = [*pictures[: PHOTOS - 1], jpeg_of(999)]
+    truth = truths(logits, 1.6, SHARES)
+    later = handed_over(tmp_path / "later", again, truth)
+    new = collected(tmp_path / "new", [jpeg_of(k) for k in range(200, 330)], truth, range(20))
+    import_sources([later], tmp_path / "other")
+    catalog = import_sources([new], tmp_path / "other", columns=COLUMNS_OF_OWN).catalog
+    out = tmp_path / "report"
+    assert run(["evaluate", str(tmp_path / "fitted"), "--data", str(catalog.folder), "--part",
+                "all", "--out", str(out)]) == 0  # fmt: skip
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["photos"], metrics["left_out"]) == (20, PHOTOS)
+    study = abstention(catalog.folder, model=tmp_path / "fitted", quality=False)
+    assert (study.photos, study.recalibrated_on) == (20, PHOTOS)
+
+
+def test_a_bundle_names_no_photo_that_it_was_fitted_to(
+    bundle: Bundle, clinic: Path, tmp_path: Path
+) -> None:
+    recalibrate(bundle(), clinic, tmp_path / "fitted")
+    rows = Catalog.open(clinic).photos
+    said = "".join(file.read_text(errors="ignore") for file in (tmp_path / "fitted").iterdir())
+    for column in ("sha256", "pixels_sha256", "image_id"):
+        assert not any(name in said for name in rows[column])
+    codes = (tmp_path / "fitted" / "recalibrated-on.txt").read_text().split()
+    assert len(codes) == 2 * PHOTOS
+    assert "recalibrated-on.txt" in read_info(tmp_path / "fitted").files
+    plain = Predictor.load(tmp_path / "bundle")
+    assert not plain.was_fitted_to(rows).any()
 
 
 def test_a_report_judges_the_probabilities_that_are_shown(
     bundle: Bundle, clinic: Path, tmp_path: Path, pictures: list[bytes], logits: np.ndarray
 ) -> None:
     recalibrate(bundle(), clinic, tmp_path / "fitted")
-    truth = truths(logits, 1.6, (1.6, -0.5, -3.0))
-    later = handed_over(tmp_path / "later", pictures, truth, 90)
-    catalog = import_sources([later], tmp_path / "other").catalog.folder
+    truth = truths(logits, 1.6, SHARES)
+    # Nobody knows that these are the photos it was fitted to.
+    (tmp_path / "fitted" / "recalibrated-on.txt").write_text("")
+    info = read_info(tmp_path / "fitted")
+    empty = {"recalibrated-on.txt": hashlib.sha256(b"").hexdigest()}
+    write_info(tmp_path / "fitted", info.model_copy(update={"files": info.files | empty}))
+    later = collected(tmp_path / "later", pictures, truth, range(90))
+    catalog = import_sources([later], tmp_path / "other", columns=COLUMNS_OF_OWN).catalog.folder
     assert run(["evaluate", str(tmp_path / "fitted"), "--data", str(catalog), "--part", "all",
                 "--out", str(tmp_path / "report")]) == 0  # fmt: skip
     predictor = Predictor.load(tmp_path / "fitted")
@@ -393,6 +458,118 @@ def test_a_report_judges_the_probabilities_that_are_shown(
     loss = -np.log(shown[np.arange(90), truth[:90]]).mean()
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert metrics["calibration"]["before"]["log_loss"]["value"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_no_prior_is_fitted_to_feedback(
+    bundle: Bundle,
+    tmp_path: Path,
+    pictures: list[bytes],
+    logits: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    feedback = handed_over(tmp_path / "feedback", pictures, truths(logits, 3.5, SHARES))
+    catalog = import_sources([feedback], tmp_path / "catalog").catalog.folder
+    out = tmp_path / "fitted"
+    assert run(["recalibrate", str(bundle()), str(catalog), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "are feedback: harder" in said
+    assert OF_FEEDBACK in said
+    (study,) = json.loads((out / "recalibration.json").read_text())["networks"]
+    assert (study["way"], study["no_prior"]) == ("temperature", OF_FEEDBACK)
+    assert not any(study["offsets"])
+    for file in ("recalibration.html", "MODEL_CARD.md"):
+        text = (out / file).read_text()
+        assert "feedback like these, which the clinic&#39;s patients are not" in text.replace(
+            "'", "&#39;"
+        )
+        assert "further cases like this clinic" not in text
+    assert "feedback from the app" in (out / "recalibration.html").read_text()
+
+
+def cases_of(logits: np.ndarray, truth: np.ndarray) -> Photos:
+    number = np.arange(len(truth))
+    return Photos(np.asarray(logits, np.float64), truth, number, number % 10)
+
+
+def test_a_prior_that_costs_warnings_gives_way_to_temperature(bundle: Bundle) -> None:
+    network = Network.of(Predictor.load(bundle()))
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(600, 3)) * 3
+    study = study_network(
+        network, cases_of(logits, truths(logits, 2.5, (2.0, -1.5, 0.0))),
+        feedback=False,
+    )  # fmt: skip
+    assert (study.way, study.no_prior) == ("temperature", MAY_FIND_FEWER)
+    assert study.finds_as_many
+    assert study.failures == ()
+    assert study.before.not_benign_found == study.after.not_benign_found
+    # Few cases do not excuse it, nor do cases that show nothing that is not benign.
+    few = truths(logits[:60], 2.5, (2.0, -1.5, 0.0))
+    calm = np.where(few == 1, 0, few)
+    for truth in (few, calm):
+        study = study_network(network, cases_of(logits[:60], truth), feedback=False)
+        assert study.no_prior == MAY_FIND_FEWER
+        assert not any(study.offsets)
+    # Another prior, which finds more of them, is fitted.
+    study = study_network(
+        network, cases_of(logits, truths(logits, 2.5, (-1.5, 2.0, 0.0))),
+        feedback=False,
+    )  # fmt: skip
+    assert (study.way, study.no_prior) == ("temperature and prior", "")
+    assert study.failures == ()
+    assert study.after.not_benign_found.value > study.before.not_benign_found.value  # type: ignore[operator]
+
+
+def test_easy_cases_make_no_bundle_certain(bundle: Bundle) -> None:
+    network = Network.of(Predictor.load(bundle()))
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 60)
+    logits = np.eye(3)[truth] * 4 + rng.normal(size=(60, 3)) * 0.3
+    right = study_network(network, cases_of(logits, truth), feedback=False)
+    assert right.wrong == 0
+    assert right.difference["log_loss"].high is not None
+    assert right.difference["log_loss"].high < 0
+    assert right.temperature >= 0.5 * (1 - 1e-6)
+    assert "only 0 of the cases are answered wrongly" in right.failures[0]
+    assert "falls to its lower limit" in right.failures[1]
+    # With some mistakes, but still too easy, the second reason remains.
+    many = np.tile(np.eye(3)[truth] * 0.9, (4, 1))
+    logits = many + rng.normal(size=(240, 3)) * 0.3
+    some = study_network(network, cases_of(logits, np.tile(truth, 4)),
+                         feedback=False)  # fmt: skip
+    assert some.wrong >= 5
+    assert some.failures == (right.failures[1],)
+
+
+def test_sets_that_miss_more_are_a_failure(bundle: Bundle) -> None:
+    network = Network.of(Predictor.load(bundle()))
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(400, 3)) * 2
+    study = study_network(
+        network, cases_of(logits, truths(logits, 3.0, (-1.0, 1.0, 0.0))),
+        feedback=False,
+    )  # fmt: skip
+    assert study.failures == ()
+    missed = study.difference["missed"].model_copy(update={"value": 0.1, "low": 0.01, "high": 0.2})
+    worse = study.model_copy(update={"difference": study.difference | {"missed": missed}})
+    assert "answered with benign diagnoses alone rises" in worse.failures[0]
+
+
+def test_several_photos_of_a_sharpened_bundle_keep_their_exported_probabilities(
+    bundle: Bundle, clinic: Path, tmp_path: Path
+) -> None:
+    from cutis.app.judging import pool
+
+    recalibrate(bundle(), clinic, tmp_path / "fitted")
+    predictor = Predictor.load(tmp_path / "fitted")
+    assert predictor.recalibration is not None
+    sharp = {"temperature": 0.5, "offsets": (0.0, -6.0, -2.0)}
+    predictor.recalibration = predictor.recalibration.model_copy(update=sharp)
+    logits = np.array([[18.0, 0.0, -8.0]] * 3, np.float32)
+    shown = predictor.probabilities(logits).astype(np.float64)
+    exported = softmax(logits.astype(np.float64))
+    assert predictor.exported(shown) == pytest.approx(exported, rel=1e-3)
+    assert pool(predictor.exported(shown)) == pytest.approx(exported[0], rel=1e-3)
 
 
 def test_the_prior_of_a_model_is_what_training_left_in_the_logits(bundle: Bundle) -> None:

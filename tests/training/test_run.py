@@ -3,14 +3,23 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
 from cutis.errors import InputError
 from cutis.models.registry import Classifier
-from cutis.records import HeadInfo, ModelInfo, Preprocessing, Provenance
-from cutis.training.run import catalog_of, classifier_for, history_csv, load_run, write_run
+from cutis.records import HeadInfo, ModelInfo, Part, Preprocessing, Provenance
+from cutis.training.run import (
+    catalog_of,
+    classifier_for,
+    history_csv,
+    load_run,
+    provenance_of,
+    write_run,
+)
 
 INFO = ModelInfo(
     cutis_version="0.1.0",
@@ -47,6 +56,27 @@ def test_a_written_run_gives_the_same_answers(model: Classifier, tmp_path: Path)
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(run.model()(pixels), model.eval()(pixels))
+
+
+def test_every_source_that_gave_a_copy_is_named() -> None:
+    def rows(*appearances: tuple[str, ...]) -> pd.DataFrame:
+        kept = [ids[0].partition("/")[0] for ids in appearances]
+        return pd.DataFrame({"appearances": appearances, "source": kept, "group": kept,
+                             "diagnosis": "melanoma"})  # fmt: skip
+
+    parts = {
+        Part.TRAIN: rows(("ham/1", "copies/7"), ("ham/2",)),
+        Part.VALIDATION: rows(("later/3",)),
+        Part.TEST: rows(("judged/4",)),
+    }
+    sources = [SimpleNamespace(name=name, licence=name) for name in ("copies", "ham", "later")]
+    catalog = SimpleNamespace(sha256="0" * 64, info=SimpleNamespace(sources=sources))
+    split = SimpleNamespace(name="default", info=SimpleNamespace(sha256="1" * 64, unsafe=False))
+    recipe = SimpleNamespace(name="tiny", seed=0)
+    made = provenance_of(recipe, catalog, split, parts, ("melanoma",), ())  # type: ignore[arg-type]
+    assert made.sources == ("copies", "ham", "later")
+    assert made.licences == ("ham",)
+    assert made.train_counts == {"melanoma": 2}
 
 
 def test_weights_are_stored_as_float32_and_readable_for_all(

@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -30,6 +30,7 @@ _DEVICE_S = 180 * 24 * 3600
 _WAITING = 32  # log-ins that may wait for a place to hash; more are told to come again
 _OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
 
+AccountId = Annotated[int, Path(ge=1, le=2**31 - 1)]  # what a column of PostgreSQL takes
 Result = TypeVar("Result")
 
 
@@ -210,6 +211,7 @@ def _own(pages: AccountPages, people: People) -> APIRouter:
 
 def _managed(pages: AccountPages, people: People) -> APIRouter:
     router = APIRouter(prefix="/accounts")
+    accounts = people.accounts
 
     async def page(
         request: Request, error: AppError | None = None, secret: tuple[str, str] | None = None
@@ -249,20 +251,22 @@ def _managed(pages: AccountPages, people: People) -> APIRouter:
         )
 
     @router.post("/{account_id}/role")
-    async def set_role(account_id: int, request: Request) -> Response:
-        return await change(request, lambda by, form: people.set_role(by, account_id, _role(form)))
+    async def set_role(account_id: AccountId, request: Request) -> Response:
+        return await change(
+            request, lambda by, form: accounts.set_role(account_id, _role(form), by=by)
+        )
 
     @router.post("/{account_id}/password")
-    async def reset(account_id: int, request: Request) -> Response:
+    async def reset(account_id: AccountId, request: Request) -> Response:
         return await change(request, lambda by, _: people.reset(by, account_id))
 
     @router.post("/{account_id}/disable")
-    async def disable(account_id: int, request: Request) -> Response:
-        return await change(request, lambda by, _: people.set_active(by, account_id, False))
+    async def disable(account_id: AccountId, request: Request) -> Response:
+        return await change(request, lambda by, _: accounts.set_active(account_id, False, by=by))
 
     @router.post("/{account_id}/enable")
-    async def enable(account_id: int, request: Request) -> Response:
-        return await change(request, lambda by, _: people.set_active(by, account_id, True))
+    async def enable(account_id: AccountId, request: Request) -> Response:
+        return await change(request, lambda by, _: accounts.set_active(account_id, True, by=by))
 
     return router
 

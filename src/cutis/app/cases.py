@@ -1,5 +1,6 @@
 """Cases in memory: nothing of them is ever written to a disk."""
 
+import re
 import secrets
 import threading
 import time
@@ -47,6 +48,7 @@ OLDEST = 130
 LONGEST_NOTE = 2000
 """Characters."""
 
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LAYERS = 12  # kept of one case: outlines and measures of three photos, and some heat maps
 
 
@@ -96,6 +98,11 @@ class Case:
     judgement: Judgement
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def is_case_id(text: str) -> bool:
+    """Whether a case may have this id; databases do not take whatever an address can hold."""
+    return _ID.fullmatch(text) is not None
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from cutis.app.cases import Case
 from cutis.app.chat.chat import Chat, Question
@@ -16,7 +17,7 @@ from cutis.app.errors import AppError
 from cutis.app.forms import plain_text, read_form
 from cutis.app.i18n import translator
 from cutis.app.language import language_of
-from cutis.app.result_page import ResultPage, Shown
+from cutis.app.result_page import ResultPage, Shown, judged_by_another
 from cutis.app.service import CaseService
 from cutis.app.views import result_view
 from cutis.app.web import Pages
@@ -57,22 +58,26 @@ def _routes(app: FastAPI, chat: Chat) -> APIRouter:
     service: CaseService = app.state.service
     pages: Pages = app.state.pages
 
-    async def answered(request: Request, case: Case, key: Key, at: str) -> Response:
+    async def answered(
+        request: Request, case: Case, key: Key, at: str, *, other_network: bool = False
+    ) -> Response:
         form = await read_form(request, service.settings)
         pages.check(request)(form)
         text = plain_text(form.first(QUESTION) or "")
         if not 0 < len(text) <= LONGEST_QUESTION:
             raise AppError("question", limit=LONGEST_QUESTION)
         words = translator(language_of_text(text, language_of(request)))
-        view = result_view(case, service.predictor, words)
+        view = result_view(case, service.predictor, words, other_network=other_network)
         question = Question(key, text, view, words, form.first(CONSENT) == "yes")
         chat.pace.admit(case.id)
         if STREAM in request.headers.get("accept", ""):
-            lines = _lines(chat, question, request, pages)
-            return StreamingResponse(lines, media_type=STREAM)
-        async with aclosing(chat.answer(question)) as pieces:
-            async for _ in pieces:
-                pass
+            return _Stream(chat, question, _lines(chat, question, request, pages))
+        try:
+            async with aclosing(chat.answer(question)) as pieces:
+                async for _ in pieces:
+                    pass
+        finally:
+            chat.pace.release(case.id)
         return RedirectResponse(f"{at}#chat", 303)
 
     @router.post("/cases/{case_id}/chat")
@@ -84,10 +89,27 @@ def _routes(app: FastAPI, chat: Chat) -> APIRouter:
 
         @router.post("/saved/{case_id}/chat")
         async def ask_saved(case_id: str, request: Request) -> Response:
-            case = (await app.state.saved.case(case_id, request)).case
-            return await answered(request, case, _key(request, case, True), f"/saved/{case.id}")
+            saved = await app.state.saved.case(case_id, request)
+            key, at = _key(request, saved.case, True), f"/saved/{case_id}"
+            other_network = judged_by_another(saved, service.predictor)
+            return await answered(request, saved.case, key, at, other_network=other_network)
 
     return router
+
+
+class _Stream(StreamingResponse):
+    """An answer as it comes. It frees the place of its case also where nobody reads a line."""
+
+    def __init__(self, chat: Chat, question: Question, lines: AsyncGenerator[str, None]) -> None:
+        super().__init__(lines, media_type=STREAM)
+        self._chat = chat
+        self._question = question
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._chat.pace.release(self._question.key[0])
 
 
 async def _lines(

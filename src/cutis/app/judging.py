@@ -55,7 +55,8 @@ def judge(
         unreadable = {"verdict": Verdict.CANNOT_TELL, "reasons": (_UNREADABLE,)}
         return nothing if policy is None else nothing.model_copy(update=unreadable)
     names = predictor.model_info.diagnoses
-    pooled = pool(np.array([[answer.probabilities[name] for name in names] for answer in used]))
+    shown = np.array([[answer.probabilities[name] for name in names] for answer in used])
+    pooled = pool(shown)
     order = np.argsort(-pooled, kind="stable").tolist()
     probabilities = {names[k]: float(pooled[k]) for k in order}
     judgement = nothing.model_copy(update={"probabilities": probabilities})
@@ -64,7 +65,8 @@ def judge(
         first = {next(iter(one)) for one in seen}
         first |= {name for one in seen for name, share in one.items() if share >= _NOT_RULED_OUT}
         return judgement.model_copy(update=_warnings(predictor, first, None))
-    said, held = _decide(predictor, policy, pooled, readable, used)
+    scores = predictor.set_scores(pooled[None], pool(predictor.exported(shown))[None])
+    said, held = _decide(predictor, policy, scores, readable, used)
     found = tuple(names[k] for k in order if held[k])
     verdict = Verdict(said.verdicts[0])
     judged = {
@@ -97,7 +99,7 @@ def _usable(policy: AnswerPolicy | None, readable: list[PhotoAnswer]) -> list[Ph
 def _decide(
     predictor: Predictor,
     policy: AnswerPolicy,
-    pooled: Floats,
+    scores: Floats,
     readable: list[PhotoAnswer],
     used: list[PhotoAnswer],
 ) -> tuple[Answers, NDArray[np.bool_]]:
@@ -105,6 +107,9 @@ def _decide(
 
     Whether the model can tell is asked of the pooled probabilities alone: a diagnosis that one
     photo's set brings is a warning, and no sign of too many diagnoses.
+
+    Args:
+        scores: (1, K) `Predictor.set_scores` of the pooled probabilities.
     """
     diagnoses = predictor.info.diagnoses
     named = {name for answer in readable for name in answer.prediction_set}
@@ -115,7 +120,7 @@ def _decide(
     def by(thresholds: AnswerPolicy) -> Answers:
         return decide(
             thresholds,
-            predictor.set_scores(pooled[None]),
+            scores,
             [diagnosis.malignancy for diagnosis in diagnoses],
             energies=unlike,
             distances=unlike,

@@ -57,6 +57,7 @@ class ResultPage:
             more.update(await slot(request, shown))
         service = self._service
         words = translator(language_of(request))
+        other_network = saved is not None and judged_by_another(saved, service.predictor)
         provenance = service.predictor.model_info.provenance
         model = f"{provenance.recipe}, {service.predictor.model}, Cutis {__version__}"
         return self._pages.page(
@@ -66,11 +67,11 @@ class ResultPage:
             at_case=at,
             saved=saved,
             may_delete=saved is None or may_delete(saved, shown.account),
-            other_network=saved is not None and saved.bundle != bundle_name(service.predictor),
+            other_network=other_network,
             longest_patient=LONGEST_PATIENT,
             model=saved.bundle if saved else model,
             outlined=service.segmenter is not None,
-            r=result_view(case, service.predictor, words),
+            r=result_view(case, service.predictor, words, other_network=other_network),
             left=MAX_PHOTOS - len(case.photos),
             created=case.created.astimezone(),
             **self._pages.form(request),
@@ -83,6 +84,11 @@ def bundle_name(predictor: Predictor) -> str:
     network = predictor.model
     sha256 = predictor.info.files.get(MODEL_FILES.get(network, ""), "")
     return f"{predictor.model_info.provenance.recipe} {network} {sha256}".strip()
+
+
+def judged_by_another(saved: SavedCase, predictor: Predictor) -> bool:
+    """Whether another network than the predictor's has judged a saved case."""
+    return saved.bundle != bundle_name(predictor)
 
 
 def may_see(saved: SavedCase, account: Account) -> bool:

@@ -1,6 +1,7 @@
 """The pages of saved cases, and of the audit log."""
 
 import copy
+import unicodedata
 from functools import partial
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from cutis.app.language import language_of
 from cutis.app.result_page import ResultPage, bundle_name, may_delete, may_see
 from cutis.app.saved_views import audit_view, listing_view
 from cutis.app.service import CaseService
+from cutis.app.spelling import one_spelling
 from cutis.app.web import Pages, layer_router
 
 SAVE, TRAIN, PATIENT = "save", "train", "patient"
@@ -60,23 +62,27 @@ class SavedPages:
     async def open(self, case_id: str, request: Request) -> None:
         """Puts a saved case where its layers are drawn, for who may see it."""
         saved = await self.case(case_id, request)
-        if self.opened.store.get(case_id) != saved.case:
-            self.opened.store.add(saved.case)
+        if self.opened.store.get(case_id) == saved.case:
+            return
+        self.opened.store.add(saved.case)
+        try:
+            await self.case(case_id, request)  # a deletion may have come before it was put there
+        except AppError:
+            self.opened.store.remove(case_id)
+            raise
 
     async def save(self, case_id: str, form: Form, account: Account, language: str) -> None:
         """Moves a case from memory to the archive, as its form says."""
         consents = {name for name in (SAVE, TRAIN) if form.first(name) == "yes"}
         if SAVE not in consents:
             raise AppError("consent")
-        patient = plain_text(form.first(PATIENT) or "")
-        if len(patient) > LONGEST_PATIENT or "\n" in patient:
-            raise AppError("patient", limit=LONGEST_PATIENT)
+        patient = clean_patient(form.first(PATIENT) or "")
         case = self._service.case(case_id)
         save = partial(
             self.archive.save,
             case,
             account,
-            patient=patient or None,
+            patient=patient,
             may_train=TRAIN in consents,
             bundle=bundle_name(self._service.predictor),
             language=language,
@@ -91,9 +97,25 @@ class SavedPages:
         account = self._guard.require(request)
         if not may_delete(saved, account):
             raise AppError("not_allowed")
-        await run_in_threadpool(self.archive.delete, case_id, account)
-        self.opened.store.remove(case_id)
-        self._service.store.remove(case_id)
+        try:
+            await run_in_threadpool(self.archive.delete, case_id, account)
+        finally:  # it may be gone although the database's answer was lost
+            self.opened.store.remove(case_id)
+            self._service.store.remove(case_id)
+
+
+def clean_patient(text: str) -> str | None:
+    """A patient's code as it is kept, in one spelling; None for an empty one.
+
+    Raises AppError `patient` for a long one, and for one of several lines.
+    """
+    plain = plain_text(text)
+    # joiners and marks of direction are not seen, and not everybody types them
+    seen = (sign for sign in one_spelling(plain) if unicodedata.category(sign) != "Cf")
+    code = " ".join("".join(seen).split())
+    if len(code) > LONGEST_PATIENT or "\n" in plain:
+        raise AppError("patient", limit=LONGEST_PATIENT)
+    return code or None
 
 
 def saved_router(

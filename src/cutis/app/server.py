@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from cutis import __version__
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from fastapi.telemetry import TelemetryConfig
 
 _SWEEP_S = 30.0  # between two looks for cases whose time is over
+_TIDY_S = 3600.0  # between two looks for photos that no saved case uses
 _TRIED_PORTS = 50
 _LAST_PORT = 65535
 
@@ -152,11 +154,31 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 app.state.saved.opened.store.sweep()
 
     sweeping = asyncio.create_task(sweep())
-    yield
+    async with _tidying(app.state.archive):
+        yield
     sweeping.cancel()
     service.workload.close()
     if app.state.archive is not None:
         app.state.account_pages.close()
+
+
+@contextlib.asynccontextmanager
+async def _tidying(archive: Archive | None) -> AsyncIterator[None]:
+    """Now and then deletes what deletions and saves that failed have left on the disk."""
+    ended = asyncio.Event()
+
+    async def tidy() -> None:
+        while archive is not None and not ended.is_set():
+            try:
+                await asyncio.wait_for(ended.wait(), _TIDY_S)
+            except TimeoutError:
+                with contextlib.suppress(AppError):  # the next time
+                    await run_in_threadpool(archive.sweep)
+
+    task = asyncio.create_task(tidy())
+    yield
+    ended.set()
+    await task  # a thread that has begun would else outlive the archive
 
 
 def _takes_photos(method: str, path: str) -> bool:

@@ -75,7 +75,7 @@ class Result(NamedTuple):
     reasons: tuple[Reason, ...]
     bars: tuple[Bar, ...]
     possible: str  # the prediction set in words; empty without a policy
-    level: str  # with which the set holds the truth; likewise
+    level: str  # with which the set holds the truth; empty too where that is not known
     meaning: str  # of a calibrated probability
     urgency: str  # key of its words
     alarming: str  # the reported symptoms that make it urgent, in words; empty without any
@@ -89,8 +89,15 @@ class Result(NamedTuple):
     explained: tuple[Explained, ...]
 
 
-def result_view(case: Case, predictor: Predictor, words: Translator) -> Result:
-    """A case's judgement in the translator's words."""
+def result_view(
+    case: Case, predictor: Predictor, words: Translator, *, other_network: bool = False
+) -> Result:
+    """A case's judgement in the translator's words.
+
+    Args:
+        other_network: whether the case was judged by another network than the predictor's, whose
+            sets hold the truth with a chance that is not known here.
+    """
     judged = case.judgement
     names, kinds = diagnosis_names(judged, predictor, words), _kinds(judged, predictor)
     unsure = judged.verdict is Verdict.CANNOT_TELL
@@ -100,10 +107,10 @@ def result_view(case: Case, predictor: Predictor, words: Translator) -> Result:
         _bar(id, names, share, id in held, words) for id, share in judged.probabilities.items()
     )
     shown = tuple(bar for bar in bars if bar.possible) or bars[:1]
-    policy = predictor.policy
+    sets = judged.verdict is not None and not unsure
+    policy = None if other_network or judged.verdict is None else predictor.policy
     key = judged.verdict.replace(" ", "_") if judged.verdict else "none"
     grave = [names[id] for id in judged.prediction_set if kinds[id] in _GRAVE]
-    sets = policy is not None and not unsure
     return Result(
         verdict=words.text(f"verdict.{key}"),
         verdict_key=key,
@@ -141,7 +148,7 @@ def result_view(case: Case, predictor: Predictor, words: Translator) -> Result:
         explained=tuple(
             _explained(bar.name, diagnoses().get(bar.id), words)
             for bar in shown
-            if bar.possible or not policy
+            if bar.possible or judged.verdict is None
         ),
     )
 

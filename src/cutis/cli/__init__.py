@@ -65,6 +65,8 @@ VERBS = {
     "recalibrate": Verb(recalibrate.recalibrate, recalibrate.show),
     "predict": Verb(predict.predict, predict.show),
     "segment": Verb(segment.segment, segment.show),
+    "draw": Verb(draw.draw, draw.show),
+    "demo": Verb(demo.demo, demo.show),
     "app": Verb(run_app.run_app, run_app.show),
     "app account add": Verb(app_account.app_account_add, app_account.show_added),
     "app account password": Verb(app_account.app_account_password, app_account.show_password),
@@ -72,8 +74,6 @@ VERBS = {
     "app backup": Verb(app_backup.app_backup, app_backup.show_backup),
     "app restore": Verb(app_backup.app_restore, app_backup.show_restore),
     "app feedback": Verb(app_feedback.app_feedback, app_feedback.show),
-    "draw": Verb(draw.draw, draw.show),
-    "demo": Verb(demo.demo, demo.show),
 }
 
 GROUPS = {"app account": "Add and disable accounts of an archive, and set passwords."}

@@ -14,7 +14,6 @@ from cutis.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from cutis.app.accounts.accounts import Account, Accounts
-    from cutis.app.archive.archive import Archive
 
 Name = Annotated[str, Argument(metavar="NAME", help="The account's; case does not matter.")]
 ArchiveOption = Annotated[
@@ -46,23 +45,20 @@ def app_account_add(
                 "the first account must be able to manage others", fix="add --role admin"
             )
         made = accounts.create(name, _password(), Role(role))
-        opened.record("account_added", made.name, None, role=role)
     return made.name
 
 
 def app_account_password(name: Name, archive: ArchiveOption) -> str:
     """Give an account a new password, which ends its log-ins; asks, or reads a line."""
-    with _existing(name, archive) as (opened, accounts, account):
+    with _existing(name, archive) as (accounts, account):
         accounts.set_password(account.id, _password())
-        opened.record("password_changed", account.name, None)
     return account.name
 
 
 def app_account_disable(name: Name, archive: ArchiveOption) -> str:
     """Disable an account, which ends its log-ins; what it has done stays."""
-    with _existing(name, archive) as (opened, accounts, account):
+    with _existing(name, archive) as (accounts, account):
         accounts.set_active(account.id, False)
-        opened.record("account_disabled", account.name, None)
     return account.name
 
 
@@ -81,8 +77,8 @@ show_disabled = _shows("{name} can no longer log in")
 
 
 @contextmanager
-def _existing(name: str, archive: Path) -> "Iterator[tuple[Archive, Accounts, Account]]":
-    """An account, with what holds it; InputError where there is none."""
+def _existing(name: str, archive: Path) -> "Iterator[tuple[Accounts, Account]]":
+    """An account, and all of them; InputError where there is none."""
     from cutis.app.accounts.accounts import Accounts
 
     if not archive.is_dir():
@@ -98,7 +94,7 @@ def _existing(name: str, archive: Path) -> "Iterator[tuple[Archive, Accounts, Ac
                 expected=", ".join(known) or None,
                 fix=nearest(name, known) or None,
             )
-        yield opened, accounts, account
+        yield accounts, account
 
 
 def _password() -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cutis.data.catalog import Catalog
     from cutis.evaluation import EvaluationContext, Report
     from cutis.evaluation.segmentation import SegmentationReport
+    from cutis.runtime import Predictor
 
 
 _ENGINE = "onnxruntime"  # not the fastest of this machine: reports are the same everywhere
@@ -42,6 +43,7 @@ class _Judged:
     info: ModelInfo | None
     predict: "Callable[[pd.DataFrame, Catalog], pd.DataFrame] | None"  # None: a table
     run: Path | None = None
+    bundle: "Predictor | None" = None
 
 
 def evaluate(
@@ -79,6 +81,7 @@ def evaluate(
     from cutis.evaluation import EvaluationContext, evaluate_predictions, read_predictions
     from cutis.evaluation.evaluate import MARKER
     from cutis.evaluation.table import prepare_table
+    from cutis.studies.own_cases import without_own_cases
 
     refuse_other_content(out, MARKER)
     if engine != _ENGINE and not (source / "bundle.json").is_file():
@@ -103,6 +106,8 @@ def evaluate(
     scene = open_scene(data or catalog_of_model(judged.run), split, part, made, view)
     photos = scene.judged(part, judged.run)
     truth = photos.rows
+    if judged.bundle is not None:
+        truth = without_own_cases(truth, scene.catalog, judged.bundle)
     if judged.predict is None:
         predictions = read_predictions(source)
         # a table that does not hold is refused before it costs a use of the test part
@@ -111,7 +116,7 @@ def evaluate(
         predictions = judged.predict(truth, scene.catalog)
     context = replace(
         _context(scene, source, part, judged),
-        left_out=photos.left_out,
+        left_out=photos.left_out + len(photos.rows) - len(truth),
         seen_by_model=photos.seen_by_model,
         known_to_segmenter=photos.known_to_segmenter,
     )
@@ -141,7 +146,6 @@ def _bundle(source: Path, prior: bool, engine: str) -> _Judged:
     predictor = Predictor.load(source, engine=engine)
 
     def predict(rows: "pd.DataFrame", catalog: "Catalog") -> "pd.DataFrame":
-        predictor.refuse_own_cases(catalog.sha256)
         paths = [catalog.locate(stored) for stored in rows["path"]]
         table = pd.concat(predict_photos(predictor, paths, quality=False), ignore_index=True)
         if predictor.recalibration is not None:  # the probabilities are not those of the logits
@@ -151,7 +155,7 @@ def _bundle(source: Path, prior: bool, engine: str) -> _Judged:
     model = predictor.model_info
     if predictor.recalibration is not None:
         model = model.model_copy(update={"temperature": 1.0})
-    return _Judged(model, predict)
+    return _Judged(model, predict, bundle=predictor)
 
 
 def _run(source: Path, prior: bool) -> _Judged:
@@ -176,12 +180,15 @@ def _run(source: Path, prior: bool) -> _Judged:
 
 def _context(scene: Scene, source: Path, part: str, judged: _Judged) -> "EvaluationContext":
     from cutis.evaluation import EvaluationContext
+    from cutis.studies.own_cases import own_cases
 
     validation = None
     if scene.split is not None and part != Part.VALIDATION and judged.predict is not None:
         truth = scene.rows(Part.VALIDATION)
         if judged.run is not None and not scene.own:
             truth = scene.unknown(truth, judged.run)
+        if judged.bundle is not None:
+            truth = truth[~own_cases(truth, scene.catalog, judged.bundle)].reset_index(drop=True)
         if not truth.empty:
             table = judged.predict(truth, scene.catalog)
             validation = table.assign(truth=truth["diagnosis"].to_numpy())

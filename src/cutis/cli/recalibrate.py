@@ -47,6 +47,8 @@ def show(study: "RecalibrationStudy") -> int:
     for network in study.networks:
         print_table([network.network, "before", "after", "change"], scores_rows(network))
         print_table(["sets", "before", "after"], set_rows(network.sets_before, network.sets_after))
+        if network.no_prior:
+            print(f"note: no prior is fitted: {network.no_prior}")
     for name, why in study.as_exported.items():
         print(f"note: network {name} stays as exported: {why}")
     if study.feedback:

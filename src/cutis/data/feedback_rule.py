@@ -27,9 +27,12 @@ def feedback_sources(sources: Collection[SourceInfo]) -> tuple[str, ...]:
 
 
 def is_feedback(rows: pd.DataFrame, sources: Collection[str]) -> "pd.Series[bool]":
-    """Which rows of a merged view are photographs that stand in these sources and in no other."""
+    """Which rows of a merged view have their diagnosis from these sources and from no other.
+
+    A copy in another source that does not say what it shows makes no row less feedback.
+    """
     known = set(sources)
-    return rows["appearances"].map(
+    return rows["deciding"].map(
         lambda ids: all(image_id.partition("/")[0] in known for image_id in ids)
     )
 
@@ -48,6 +51,23 @@ def training_parts(table: pd.DataFrame, feedback: "pd.Series[bool]") -> pd.Serie
     apart = table["group"].isin(table.loc[judged, "group"])
     part = apart.map({True: None, False: Part.TRAIN.value}).astype(object)
     return table["part"].mask(feedback, part)
+
+
+def refuse_judged(table: pd.DataFrame, feedback: "pd.Series[bool]", catalog: Catalog) -> None:
+    """Raises InputError where an extended split would judge on diagnoses of feedback.
+
+    Args:
+        table: `image_id` and `part`.
+        feedback: as `training_parts` takes it.
+    """
+    judged = table[feedback & table["part"].isin([Part.VALIDATION, Part.TEST])]
+    if len(judged):
+        raise InputError(
+            f"of {len(judged)} photos that the split judges, the diagnosis is now that of feedback",
+            where=f"{catalog.folder}: {judged['image_id'].iloc[0]}",
+            expected="the diagnoses of the other sources, on which the model was judged",
+            fix="import the sources with --conflicts keep, which keeps every copy of a photograph",
+        )
 
 
 def only_feedback(catalog: Catalog) -> InputError:

@@ -42,8 +42,10 @@ _IDS = ("lesion_id", "patient_id")
 class Merged:
     """A merged view.
 
-    `photos` has the columns of the catalog and `appearances`, the image_ids of one photograph with
-    the kept one first; `diagnosis` is the one decided on, null where the photograph is left out.
+    `photos` has the columns of the catalog and two more. `appearances` are the image_ids of one
+    photograph, the kept one first. `deciding` are those of them that give it its diagnosis: they
+    have the one decided on, or any where none has that. `diagnosis` is the one decided on, null
+    where the photograph is left out.
     `disagreements` has DISAGREEMENT_COLUMNS, one row a photograph whose appearances differ.
     """
 
@@ -80,6 +82,7 @@ def merge(
     rows = kept.assign(
         diagnosis=kept["diagnosis"].map(classes).astype(photos["diagnosis"].dtype),
         appearances=_tuples([(image_id,) for image_id in kept["image_id"]], kept.index),
+        deciding=_tuples([(image_id,) for image_id in kept["image_id"]], kept.index),
     )
     if policy.rule is not Rule.KEEP:
         copied = rows["photograph"].isin(appearances)
@@ -189,6 +192,9 @@ def _completed(
     supporting = several[meant.notna() & (meant == several["photograph"].map(decided))]
     own = rows["confirmed_by"].where(rows["image_id"].isin(supporting["image_id"]))
     rows["confirmed_by"] = _filled(own, names.map(_agreed(supporting, "confirmed_by")))
+    labelled = _listed(several[several["diagnosis"].notna()], "image_id")
+    deciding = labelled | _listed(supporting, "image_id")
+    rows["deciding"] = _tuples([deciding.get(name, ()) for name in names], rows.index)
     return rows.assign(mask=_filled(rows["mask"], names.map(_fitting_masks(several))))
 
 

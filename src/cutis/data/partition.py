@@ -25,6 +25,18 @@ def group_names(image_ids: Sequence[str], links: pd.DataFrame) -> pd.Series:
     return names.groupby(component).transform("first")
 
 
+def in_groups_of(rows: pd.DataFrame, photos: pd.DataFrame, links: pd.DataFrame) -> pd.Series:
+    """Which rows belong together with one of the photos, directly or not, or are one of them.
+
+    Args:
+        rows, photos: of one catalog, with `image_id`.
+        links: of the same catalog.
+    """
+    ids = pd.concat([rows["image_id"], photos["image_id"], links["image_id_a"]])
+    groups = group_names([*ids, *links["image_id_b"]], links)
+    return rows["image_id"].map(groups).isin(groups[photos["image_id"]])
+
+
 def deal(rows: pd.DataFrame, shares: Sequence[float], seed: int) -> NDArray[np.intp]:
     """The part (0 … len(shares) - 1) of every photo; whole groups only.
 

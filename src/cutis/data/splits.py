@@ -22,6 +22,7 @@ from cutis.data.feedback_rule import (
     feedback_sources,
     is_feedback,
     only_feedback,
+    refuse_judged,
     training_parts,
 )
 from cutis.data.flags import check_drop, flagged
@@ -95,10 +96,12 @@ def make_split(
         )
     no_fold = pd.array([None] * len(rows), dtype="Int16")
     table = rows[["image_id", "group"]].assign(part=None, fold=no_fold)
-    sources = [name for name in feedback_sources(catalog.info.sources) if name != hold_out]
+    asked = hold_out if base is None else base.info.hold_out
+    sources = [name for name in feedback_sources(catalog.info.sources) if name != asked]
     feedback = is_feedback(rows, sources)
     if base is not None:
         table["part"] = extended_parts(rows, base.table, catalog.folder)
+        refuse_judged(table, feedback, catalog)
     else:
         open_rows = _hold_out(table, rows, hold_out) & ~dropped & ~feedback
         dealt = rows[open_rows]

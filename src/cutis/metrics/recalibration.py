@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from cutis.metrics.bootstrap import Floats, Resampling, bootstrap
-from cutis.metrics.calibration import TEMPERATURES, fit_temperature, log_losses, softmax
+from cutis.metrics.calibration import fit_temperature, log_losses, softmax
 from cutis.metrics.conformal import prediction_sets
 from cutis.metrics.scores import ratio
 from cutis.records import Record
 
 Indices = NDArray[np.intp]
+
+SHARPEST, SOFTEST = 0.5, 4.0
+"""Between these every fitted temperature lies, as a multiple of the exported one. A few cases that
+are all answered right would have it fall without end, and every later answer would be certain."""
 
 
 class Way(StrEnum):
@@ -27,6 +31,10 @@ class Way(StrEnum):
     NOTHING = "nothing"
     TEMPERATURE = "temperature"
     BOTH = "temperature and prior"
+
+
+WITHOUT_PRIOR = (Way.NOTHING, Way.TEMPERATURE)
+"""For cases whose shares of the diagnoses are not those of the patients."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +91,22 @@ def fit_scaling(photos: Photos, way: Way, exported: Scaling, implied: Floats) ->
     With a prior this is the bias-corrected temperature scaling of Alexandari, Kundaje and Shrikumar
     (ICML 2020), whose offsets are drawn to the counted ones: each squared distance costs half a
     group's log loss. Where a diagnosis has many groups their answers decide, where it has none the
-    count does. InputError as `fit_temperature`.
+    count does. The temperature keeps to SHARPEST … SOFTEST. InputError as `fit_temperature`.
 
     Args:
         implied: as `counted_offsets` takes it.
     """
     if way is Way.NOTHING:
         return exported
-    temperature = fit_temperature(photos.logits, photos.truth, weights=photos.weights)
-    if way is Way.TEMPERATURE:
-        return Scaling(temperature, np.zeros(photos.logits.shape[1]))
-    return _fit_both(photos, counted_offsets(photos, implied))
+    lowest, highest = SHARPEST * exported.temperature, SOFTEST * exported.temperature
+    if way is Way.BOTH:
+        return _fit_both(photos, counted_offsets(photos, implied), (lowest, highest))
+    # The loss has one valley, so its lowest point within the bounds is the nearest to the valley.
+    found = fit_temperature(photos.logits, photos.truth, weights=photos.weights)
+    return Scaling(float(np.clip(found, lowest, highest)), np.zeros(photos.logits.shape[1]))
 
 
-def _fit_both(photos: Photos, counted: Floats) -> Scaling:
+def _fit_both(photos: Photos, counted: Floats, temperatures: tuple[float, float]) -> Scaling:
     from scipy.optimize import minimize  # answering photos does without it
 
     truths = np.eye(counted.size)[photos.truth]
@@ -111,21 +121,23 @@ def _fit_both(photos: Photos, counted: Floats) -> Scaling:
         loss = -float((weights * truths * scaled).sum()) + float(away @ away) / 2
         return loss, np.concatenate([[by_temperature], slope.sum(axis=0) + away])
 
-    bounds = [tuple(np.log(TEMPERATURES)), *[(None, None)] * counted.size]
-    start = np.concatenate([[0.0], counted])
+    bounds = [tuple(np.log(temperatures)), *[(None, None)] * counted.size]
+    start = np.concatenate([[np.log(temperatures).mean()], counted])
     found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds)
     return Scaling(float(np.exp(found.x[0])), np.asarray(found.x[1:]))
 
 
-def choose_way(photos: Photos, exported: Scaling, implied: Floats) -> Way:
-    """The way with the lowest log loss in cross-validation by the photos' folds."""
+def choose_way(
+    photos: Photos, exported: Scaling, implied: Floats, ways: Sequence[Way] = tuple(Way)
+) -> Way:
+    """The one of the ways with the lowest log loss in cross-validation by the photos' folds."""
     truth, weights = photos.truth, photos.weights
     losses = {
         way: float(np.average(log_losses(held_out(photos, way, exported, implied), truth),
                               weights=weights))
-        for way in Way
+        for way in ways
     }  # fmt: skip
-    return min(Way, key=lambda way: losses[way])
+    return min(ways, key=lambda way: losses[way])
 
 
 def held_out(photos: Photos, way: Way, exported: Scaling, implied: Floats) -> Floats:
@@ -138,7 +150,9 @@ def held_out(photos: Photos, way: Way, exported: Scaling, implied: Floats) -> Fl
     return found
 
 
-def cross_validated(photos: Photos, exported: Scaling, implied: Floats) -> Floats:
+def cross_validated(
+    photos: Photos, exported: Scaling, implied: Floats, ways: Sequence[Way] = tuple(Way)
+) -> Floats:
     """(N, K) as `held_out`, where the way too is chosen without the photo's fold.
 
     So the choice cannot flatter the figures (nested cross-validation).
@@ -147,7 +161,8 @@ def cross_validated(photos: Photos, exported: Scaling, implied: Floats) -> Float
     for number in np.unique(photos.fold):
         out = photos.fold == number
         rest = photos.of(~out)
-        scaling = fit_scaling(rest, choose_way(rest, exported, implied), exported, implied)
+        way = choose_way(rest, exported, implied, ways)
+        scaling = fit_scaling(rest, way, exported, implied)
         found[out] = scaling.probabilities(photos.logits[out])
     return found
 

@@ -20,6 +20,8 @@ SEGMENTER_FILES = {"int8": "segmenter-int8.onnx", "fp32": "segmenter.onnx"}
 """The segmenters likewise."""
 FEATURES_FILE = "features.npz"
 """Where the features of the training photos lie (`FeatureSpace`)."""
+FITTED_FILE = "recalibrated-on.txt"
+"""A line a code (`photo_code`) of the photos that a recalibration was fitted to."""
 
 EXPORT_AGAIN = "export the run again, or copy the bundle again from its origin"
 
@@ -44,7 +46,7 @@ class Recalibration(Record):
     offsets: tuple[float, ...]  # in the order of the logits; 0 where no prior was fitted
     photos: int
     cases: int  # groups of photos of one patient or lesion
-    catalog_sha256: str
+    catalog_sha256: str  # salts the codes of FITTED_FILE
     sets_checked: bool  # the policy's sets hold their promise for such cases too
 
 
@@ -67,6 +69,16 @@ class BundleInfo(Record):
     allowed: Mapping[str, tuple[str, ...]] = {}  # those that do not, and why; let in by --allow
     files: dict[str, str]  # SHA-256 by name, of every other file of the bundle
     notice: str
+
+
+def photo_code(sha256: str, salt: str) -> str:
+    """By what a photo is known again to who has it; it tells nobody else of whom the photo is.
+
+    Args:
+        sha256: of the photo's file or pixels.
+        salt: of the bundle, so that the lists of two bundles cannot be compared.
+    """
+    return hashlib.sha256(f"{salt} {sha256}".encode()).hexdigest()
 
 
 def write_info(folder: Path, info: BundleInfo) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cutis.errors import InputError, nearest
@@ -19,8 +20,10 @@ from cutis.runtime.bundle import (
     CARD_FILE,
     EXPORT_AGAIN,
     FEATURES_FILE,
+    FITTED_FILE,
     MODEL_FILES,
     BundleInfo,
+    photo_code,
     read_file,
     read_info,
 )
@@ -50,6 +53,7 @@ class Predictor:
         recalibration: of this network to a clinic's photos; None where there was none.
         space: where the features of the training photos lie; None likewise.
         card: the bundle's MODEL_CARD.md; empty where it has none.
+        fitted: codes (`photo_code`) of the photos that the bundle was recalibrated on.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Predictor:
         segmenter: Segmenter | None = None,
         space: "FeatureSpace | None" = None,
         card: str = "",
+        fitted: frozenset[str] = frozenset(),
     ) -> None:
         self.info = info
         self.model_info = model_info
@@ -72,6 +77,7 @@ class Predictor:
         self.recalibration = info.recalibrations.get(model)
         self.space = space
         self.card = card
+        self.fitted = fitted
 
     @classmethod
     def load(
@@ -102,6 +108,7 @@ class Predictor:
         model_info = _classifier(bundle, info)
         space = _space(bundle, info)
         card = read_file(bundle, info, CARD_FILE).decode() if CARD_FILE in info.files else ""
+        fitted = _lines(bundle, info, FITTED_FILE)
         if engine == AUTO:
             pairs = _passed(bundle, info, model)
         else:
@@ -122,7 +129,7 @@ class Predictor:
                     engine=_of_segmenter(pair.engine),
                     threads=threads,
                 )
-            return cls(info, model_info, pair.network, network, segmenter, space, card)
+            return cls(info, model_info, pair.network, network, segmenter, space, card, fitted)
 
         return fastest(pairs, opened, _try, f"{info.files} {wanted_threads(threads)}")
 
@@ -178,31 +185,41 @@ class Predictor:
         offsets = np.array(self.recalibration.offsets)
         return np.asarray(logits.astype(np.float64) / self.recalibration.temperature + offsets)
 
-    def set_scores(self, probabilities: Floats) -> Floats:
+    def exported(self, probabilities: Floats) -> Floats:
+        """The probabilities as exported, (N, K) from those of a recalibrated network (N, K).
+
+        Of each photo alone: pooled ones have lost what is very small.
+        """
+        if self.recalibration is None:
+            return probabilities
+        # The floor lets a diagnosis into a set rather than out of it.
+        before = np.log(np.maximum(probabilities, _LEAST)) - np.array(self.recalibration.offsets)
+        return softmax(before * (self.recalibration.temperature / self.model_info.temperature))
+
+    def set_scores(self, probabilities: Floats, exported: Floats | None = None) -> Floats:
         """What the policy's thresholds are compared with, (N, K) from probabilities (N, K).
 
         Of a recalibrated network not the probabilities themselves: see
         `metrics.recalibration.set_scores`.
+
+        Args:
+            exported: the same as exported; None recovers them.
         """
         if self.recalibration is None or self.policy is None:
             return probabilities
-        # The floor lets a diagnosis into a set rather than out of it.
-        before = np.log(np.maximum(probabilities, _LEAST)) - np.array(self.recalibration.offsets)
-        ratio = self.recalibration.temperature / self.model_info.temperature
-        thresholds = np.asarray(self.policy.set_thresholds)
-        return set_scores(softmax(before * ratio), probabilities, thresholds)
+        before = self.exported(probabilities) if exported is None else exported
+        return set_scores(before, probabilities, np.asarray(self.policy.set_thresholds))
 
-    def refuse_own_cases(self, catalog_sha256: str) -> None:
-        """Raises InputError for the catalog that the network was recalibrated on: figures on it
-        would be too good.
-        """
-        if self.recalibration is not None and self.recalibration.catalog_sha256 == catalog_sha256:
-            raise InputError(
-                "the bundle was recalibrated on the photos of this very catalog",
-                expected="photos that nothing was fitted to",
-                fix="look at recalibration.html of the bundle, whose figures come from "
-                "cross-validation, or take cases that were confirmed later",
-            )
+    def was_fitted_to(self, photos: "pd.DataFrame") -> "pd.Series[bool]":
+        """Which photos of a catalog (`sha256`, `pixels_sha256`) the network was recalibrated on."""
+        if self.recalibration is None:
+            return pd.Series(False, photos.index)
+        salt = self.recalibration.catalog_sha256
+
+        def known(sha256: object) -> bool:
+            return isinstance(sha256, str) and photo_code(sha256, salt) in self.fitted
+
+        return photos["sha256"].map(known) | photos["pixels_sha256"].map(known)
 
 
 def _try(predictor: Predictor) -> None:
@@ -292,3 +309,9 @@ def _space(bundle: Path, info: BundleInfo) -> "FeatureSpace | None":
     if FEATURES_FILE not in info.files:
         return None
     return read_space(read_file(bundle, info, FEATURES_FILE))
+
+
+def _lines(bundle: Path, info: BundleInfo, file: str) -> frozenset[str]:
+    """The lines of a file of the bundle; empty where it has none of this name."""
+    held = file in info.files
+    return frozenset(read_file(bundle, info, file).decode().split()) if held else frozenset()

@@ -1,6 +1,7 @@
-"""How many workers or trials a cluster has room for, and how much each gets."""
+"""How many workers or trials a cluster has room for, and what each gets and sees."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cutis.errors import InputError
@@ -69,3 +70,17 @@ def room() -> Room:
     nodes = [node["Resources"] for node in known if node["Alive"]]
     cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
     return Room(tuple(cpus), tuple(gpus))
+
+
+def require_seen(folder: Path, holding: str = ".") -> None:
+    """Raises InputError where this node does not see a folder, and in it what the others see."""
+    from ray.util import get_node_ip_address
+
+    if not (folder / holding).is_dir():
+        node: str = get_node_ip_address()  # type: ignore[no-untyped-call]
+        raise InputError(
+            f"the node {node} does not see the folder",
+            where=folder,
+            expected="a folder that all nodes see at the same place",
+            fix="mount it there, or use a shared folder for the catalog and the run",
+        )

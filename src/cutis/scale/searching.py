@@ -19,7 +19,7 @@ import torch
 
 from cutis.errors import CutisError, InputError
 from cutis.scale.cluster import Cluster, connected
-from cutis.scale.places import Places, room
+from cutis.scale.places import Places, require_seen, room
 from cutis.training.job import TrainingJob
 from cutis.training.loop import History
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 FAILURES = 3
 """Losses of its worker that a trial survives."""
+
+_HISTORY, _REASON, _ERROR = "history", "reason", "error"
+"""What a trial tells: after an epoch, at its end, and where it cannot be trained at all."""
 
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -113,14 +116,13 @@ def _try(threads: int, told: dict[str, Any]) -> None:
     torch.set_num_threads(threads)
     job: TrainingJob = told["job"]
     try:
+        require_seen(job.data)
+        require_seen(job.out.parents[1])  # of the search
         reason = job.tried(lambda history: tune.report({_HISTORY: json.dumps(history)}))
     except CutisError as error:
         tune.report({_ERROR: error})
     else:
         tune.report({_REASON: reason})
-
-
-_HISTORY, _REASON, _ERROR = "history", "reason", "error"
 
 
 class _Course:

@@ -21,11 +21,13 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from cutis.data.catalog import Catalog
+from cutis.data.splits import load_split
 from cutis.errors import CutisError, InputError
 from cutis.recipes import AnyRecipe, Recipe, load_any_recipe
 from cutis.scale.batch_norm import shared_statistics
 from cutis.scale.cluster import Cluster, clear_errors, connected
-from cutis.scale.places import Places, room
+from cutis.scale.places import Places, require_seen, room
 from cutis.training.job import TrainingJob
 from cutis.training.run import HISTORY, Run, load_run
 from cutis.training.segmentation import SegmenterRun
@@ -74,16 +76,23 @@ def train_on_cluster(
     workers were lost again and again.
     """
     plan = load_any_recipe(recipe, overrides) if isinstance(recipe, str | Path) else recipe
+    load_split(Catalog.open(data), split)  # what is not there is said at once
     job = TrainingJob(plan, data, out, split, weights, segmenter).anywhere()
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", _START_SECONDS)
-    with connected(cluster) as found:
-        try:
+    _clear_up(job.out)  # after a kill
+    try:
+        with connected(cluster) as found:
             _fit(found, job, workers, interface)
-        finally:
-            shutil.rmtree(job.out / _STATE, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                job.out.rmdir()  # nothing was begun
+    finally:
+        _clear_up(job.out)
     return load_run(out) if isinstance(plan, Recipe) else load_segmenter_run(out)
+
+
+def _clear_up(out: Path) -> None:
+    """Removes what Ray Train keeps in a run's folder, and the folder where nothing was begun."""
+    shutil.rmtree(out / _STATE, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        out.rmdir()
 
 
 def _fit(found: Cluster, job: TrainingJob, wanted: int | None, interface: str | None) -> None:
@@ -140,25 +149,10 @@ def _trainer(job: TrainingJob, places: Places, interface: str | None) -> Any:
 def _work(told: dict[str, Any]) -> None:
     """What each worker does."""
     job: TrainingJob = told["job"]
-    for folder in (job.data, job.out / _STATE):
-        if not folder.is_dir():
-            raise _unseen(folder)
+    require_seen(job.data)
+    require_seen(job.out, _STATE)
     torch.set_num_threads(told["threads"])
     job.run(workers=TrainWorkers())
-
-
-def _unseen(folder: Path) -> InputError:
-    from ray.util import get_node_ip_address
-
-    if folder.name == _STATE:
-        folder = folder.parent
-    node: str = get_node_ip_address()  # type: ignore[no-untyped-call]
-    return InputError(
-        f"the node {node} does not see the folder",
-        where=folder,
-        expected="a folder that all nodes see at the same place",
-        fix="mount it there, or use a shared folder for the catalog and the run",
-    )
 
 
 class TrainWorkers:
@@ -239,12 +233,11 @@ def _shown_epochs(job: TrainingJob) -> Iterator[Callable[[], int]]:
 
 
 def _cause(error: Exception) -> Exception:
-    """What lies at the bottom of an error of Ray Train, an error of Cutis before others."""
+    """What lies at the bottom of an error of Ray Train: a mistake before what came of it."""
     failures = getattr(error, "worker_failures", None)
     under = list(failures.values()) if failures else [getattr(error, "controller_failure", error)]
     causes = [getattr(one, "health_check_failure", getattr(one, "cause", one)) for one in under]
-    ours = [cause for cause in causes if isinstance(cause, CutisError)]
-    return next(iter(ours), causes[0])
+    return min(causes, key=_is_loss)
 
 
 def _is_loss(cause: Exception) -> bool:

@@ -7,7 +7,7 @@ docs/abstention.md.
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from cutis.studies.abstention_scores import (
     selective,
 )
 from cutis.studies.not_skin import KINDS, drawn_pictures
+from cutis.studies.own_cases import without_own_cases
 
 MARKER = "abstention.json"
 OTHER_DIAGNOSES = "other diagnoses"
@@ -80,7 +81,8 @@ def abstention(
         quality: lets the photo's quality decide too.
 
     Raises InputError for a catalog without held-out photos of the model's diagnoses, a split that
-    is not the model's, and the catalog that the bundle was recalibrated on.
+    is not the model's, and one of which no photo is left but those that the bundle was recalibrated
+    on, which are left out with their groups.
     """
     if out is None:
         return _measured(data, model, others, quality)[0]
@@ -96,8 +98,9 @@ def _measured(
 ) -> tuple[Abstention, Curves]:
     predictor = Predictor.load(model)
     catalog = Catalog.open(data)
-    predictor.refuse_own_cases(catalog.sha256)
-    scene = _scene(catalog, predictor.model_info)
+    everything = _scene(catalog, predictor.model_info)
+    known = without_own_cases(everything.known, catalog, predictor)
+    scene = replace(everything, known=known)
     kinds = _kinds(others)
     table = _answers(predictor, _paths(catalog, scene.known), quality, HELD_OUT)
     held = _held_out(predictor, scene, table)
@@ -120,6 +123,7 @@ def _measured(
         photos=held.truth.size,
         groups=held.groups,
         unreadable=int(table["error"].notna().sum()),
+        recalibrated_on=len(everything.known) - len(scene.known),
         resplits=resplits(held),
         judged=judged(held.of_part(Part.TEST if scene.split else None), predictor),
         selective=selective(held),

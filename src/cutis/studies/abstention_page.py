@@ -188,6 +188,11 @@ def _detections(study: Abstention) -> Markup:
 def _method(study: Abstention) -> list[html.Content]:
     photos = f"{study.photos} photos of {study.groups} groups"
     unread = f" {study.unreadable} more could not be read." if study.unreadable else ""
+    if study.recalibrated_on:
+        unread += (
+            f" {study.recalibrated_on} are left out: the bundle was recalibrated on them or on "
+            "others of their groups."
+        )
     where = (
         f"validation and test part of the split '{study.split_name}': {photos}. The bundle's "
         "thresholds come from validation and are judged on the test part, the other figures on "

@@ -89,6 +89,7 @@ class Abstention(Record):
     photos: int  # held out, of diagnoses that the model knows
     groups: int
     unreadable: int
+    recalibrated_on: int = 0  # left out: photos that the bundle was fitted to, and their groups
     resplits: Resplits | None  # None: too few groups
     judged: Judged | None  # None: the bundle has no policy for this network
     selective: Selective

@@ -59,7 +59,7 @@ def over_sample(
     held = rows["source"].value_counts()
     return write_catalog(
         folder,
-        rows.drop(columns="appearances"),
+        rows.drop(columns=["appearances", "deciding"]),
         _links(rows["image_id"], origin, catalog),
         sources=[
             source.model_copy(update={"photos": int(held[source.name])})

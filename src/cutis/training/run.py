@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,14 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from cutis.data.catalog import Catalog
-from cutis.data.partition import group_names
+from cutis.data.partition import in_groups_of
 from cutis.data.splits import Split
 from cutis.errors import InputError
 from cutis.lesion import channels
 from cutis.models.checkpoint import cast_float32
 from cutis.models.registry import Classifier, build_classifier
 from cutis.recipes import AnyRecipe
-from cutis.records import FORMAT_VERSION, ModelInfo, Provenance, SegmenterInfo
+from cutis.records import FORMAT_VERSION, ModelInfo, Part, Provenance, SegmenterInfo
 from cutis.storage import commit_files, finish_commit, sha256_file, write_file
 from cutis.training.workers import ALONE, Workers
 
@@ -206,10 +206,8 @@ def seen_rows(rows: pd.DataFrame, seen: set[str]) -> "pd.Series[bool]":
 
 def in_seen_groups(rows: pd.DataFrame, catalog: Catalog, seen: set[str]) -> "pd.Series[bool]":
     """Which rows of a catalog stand in a group of which a photo is one of `trained_on`."""
-    photos = catalog.photos
-    groups = group_names(list(photos["image_id"]), catalog.links)
-    known = groups[photos.loc[seen_rows(photos, seen), "image_id"]]
-    return rows["image_id"].map(groups).isin(known)
+    known = catalog.photos[seen_rows(catalog.photos, seen)]
+    return in_groups_of(rows, known, catalog.links)
 
 
 def seen_photos(parts: Iterable[pd.DataFrame]) -> str:
@@ -275,16 +273,20 @@ def provenance_of(
     recipe: AnyRecipe,
     catalog: Catalog,
     split: Split,
-    train: pd.DataFrame,
+    rows: Mapping[Part, pd.DataFrame],
     diagnoses: Sequence[str],
     others: Sequence[str],
 ) -> Provenance:
     """What a model was trained on.
 
+    Its sources are all that hold a photo of training or validation, the kept copy or another.
+
     Args:
-        train: rows of the training photos.
+        rows: of the parts that trained and validated.
         others: licences of what else went into the model.
     """
+    train = rows[Part.TRAIN]
+    appearances = pd.concat(rows[part]["appearances"] for part in (Part.TRAIN, Part.VALIDATION))
     counts = train["diagnosis"].value_counts()
     return Provenance(
         recipe=recipe.name,
@@ -295,7 +297,7 @@ def provenance_of(
         seed=recipe.seed,
         train_counts={diagnosis: int(counts.get(diagnosis, 0)) for diagnosis in diagnoses},
         train_groups=int(train["group"].nunique()),
-        sources=tuple(sorted(set(train["source"]))),
+        sources=tuple(sorted({image_id.partition("/")[0] for image_id in appearances.explode()})),
         licences=(*_photo_licences(catalog, train), *others),
     )
 

@@ -375,9 +375,7 @@ def _describe(
         temperature=fit_temperature(logits.astype(np.float64), data.labels[data.validation]),
         log_prior=None if prior is None else tuple(float(p) for p in prior),
         segmenter_sha256=None if segmenter is None else weights_sha256(segmenter),
-        provenance=provenance_of(
-            recipe, catalog, split, rows[Part.TRAIN], data.diagnoses, start + masked
-        ),
+        provenance=provenance_of(recipe, catalog, split, rows, data.diagnoses, start + masked),
         licence=licence_of(catalog, rows[Part.TRAIN]),
     )
 

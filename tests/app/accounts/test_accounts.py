@@ -85,7 +85,7 @@ def test_a_name_is_taken_once(accounts: Accounts, ada: Account) -> None:
 
 
 def test_the_right_password_opens_the_account(accounts: Accounts, ada: Account) -> None:
-    assert accounts.authenticate(" ADA", GOOD, HERE) == ada
+    assert accounts.authenticate(" ADA", GOOD, HERE).account == ada
     assert code_of(lambda: accounts.authenticate("ada", OTHER, HERE)) == "login_wrong"
     assert code_of(lambda: accounts.authenticate("ada", "", HERE)) == "login_wrong"
 
@@ -117,9 +117,9 @@ def test_old_hashes_are_made_anew_at_the_next_log_in(
     later = Accounts(archive.database, dearer)
     code_of(lambda: later.authenticate("ada", OTHER, HERE))
     assert hash_of(archive, "ada") == before
-    assert later.authenticate("ada", GOOD, HERE) == ada
+    assert later.authenticate("ada", GOOD, HERE).account == ada
     assert "t=2" in hash_of(archive, "ada")
-    assert later.authenticate("ada", GOOD, HERE) == ada
+    assert later.authenticate("ada", GOOD, HERE).account == ada
 
 
 # Guessing
@@ -140,7 +140,7 @@ def test_guessing_ends_after_five_and_goes_on_after_the_window(
         assert refused.value.values["minutes"] == (10, "unit.minutes")
     assert len(passwords.checked) == hashes  # nothing is tried
     clock.forward(minutes=10)
-    assert accounts.authenticate("ada", GOOD, HERE) == ada
+    assert accounts.authenticate("ada", GOOD, HERE).account == ada
 
 
 def test_names_that_there_are_not_are_counted_alike(accounts: Accounts, ada: Account) -> None:
@@ -153,7 +153,7 @@ def test_a_right_password_does_not_forgive_the_wrong_ones(accounts: Accounts, ad
     for _ in range(4):
         code_of(lambda: accounts.authenticate("ada", OTHER, HERE))
     for _ in range(3):
-        assert accounts.authenticate("ada", GOOD, HERE) == ada
+        assert accounts.authenticate("ada", GOOD, HERE).account == ada
     assert code_of(lambda: accounts.authenticate("ada", OTHER, HERE)) == "login_wrong"
     assert code_of(lambda: accounts.authenticate("ada", GOOD, HERE)) == "too_many_logins"
 
@@ -163,7 +163,7 @@ def test_a_stranger_cannot_lock_the_owner_out(accounts: Accounts, ada: Account) 
     for _ in range(OF_NAME + 1):
         code_of(lambda: accounts.authenticate("ada", OTHER, HERE))
     assert code_of(lambda: accounts.authenticate("ada", GOOD, HERE)) == "too_many_logins"
-    assert accounts.authenticate("ada", GOOD, HERE, known) == ada
+    assert accounts.authenticate("ada", GOOD, HERE, known).account == ada
     for forged in ("x.y", known[:-1], "." + known, "é.é", known.replace(".", "..")):
         again = code_of(lambda device=forged: accounts.authenticate("ada", GOOD, HERE, device))
         assert again == "too_many_logins"
@@ -178,7 +178,7 @@ def test_a_known_browser_may_not_guess_either(accounts: Accounts, ada: Account) 
     for _ in range(OF_NAME):
         code_of(lambda: accounts.authenticate("bea", OTHER, HERE, known))
     assert code_of(lambda: accounts.authenticate("bea", GOOD, HERE, known)) == "too_many_logins"
-    assert accounts.authenticate("bea", GOOD, HERE, accounts.device(bea)) == bea
+    assert accounts.authenticate("bea", GOOD, HERE, accounts.device(bea)).account == bea
 
 
 def test_a_browser_is_known_until_the_password_changes(accounts: Accounts, ada: Account) -> None:
@@ -187,7 +187,7 @@ def test_a_browser_is_known_until_the_password_changes(accounts: Accounts, ada: 
     for _ in range(OF_NAME):
         code_of(lambda: accounts.authenticate("ada", GOOD, HERE))
     assert code_of(lambda: accounts.authenticate("ada", OTHER, HERE, known)) == "too_many_logins"
-    assert accounts.authenticate("ada", OTHER, HERE, accounts.device(ada)) == ada
+    assert accounts.authenticate("ada", OTHER, HERE, accounts.device(ada)).account == ada
 
 
 # Changes
@@ -204,7 +204,7 @@ def test_changing_the_own_password_asks_for_the_old_one(
     assert sessions.account(token) == ada
     change(ada, GOOD, OTHER, HERE)
     assert sessions.account(token) is None
-    assert accounts.authenticate("ada", OTHER, HERE) == ada
+    assert accounts.authenticate("ada", OTHER, HERE).account == ada
     assert code_of(lambda: accounts.authenticate("ada", GOOD, HERE)) == "login_wrong"
 
 
@@ -214,12 +214,12 @@ def test_the_old_password_cannot_be_guessed_in_an_open_session(
     change = accounts.change_password
     codes = [code_of(lambda: change(ada, "wrong", OTHER, HERE)) for _ in range(6)]
     assert codes == ["password_old"] * 5 + ["too_many_logins"]
-    assert accounts.authenticate("ada", GOOD, HERE) == ada  # log-ins are counted apart
+    assert accounts.authenticate("ada", GOOD, HERE).account == ada  # log-ins are counted apart
 
 
 def test_a_one_time_password_is_to_be_changed(accounts: Accounts, ada: Account) -> None:
     accounts.set_password(ada.id, OTHER, must_change_password=True)
-    changed = accounts.authenticate("ada", OTHER, HERE)
+    changed = accounts.authenticate("ada", OTHER, HERE).account
     assert changed.must_change_password
     accounts.change_password(changed, OTHER, GOOD, HERE)
     assert not accounts.get(ada.id).must_change_password

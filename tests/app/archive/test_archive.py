@@ -16,7 +16,7 @@ from cutis.app.archive.archive import CASES, UNKNOWN_URGENCY, Archive, uncertain
 from cutis.app.archive.database import FILE, Database
 from cutis.app.archive.folder import MARKER
 from cutis.app.archive.schema import CaseRow, OpinionRow
-from cutis.app.cases import Judgement
+from cutis.app.cases import Case, Judgement
 from cutis.app.errors import AppError
 from cutis.errors import InputError
 from cutis.metrics.answer_policy import Verdict
@@ -89,13 +89,41 @@ def test_saving_twice_changes_nothing(
 ) -> None:
     case = make_case()
     save(archive, reporter, case, patient="first")
-    save(archive, reporter, case, patient="second")
-    found = archive.case(case.id)
-    assert found is not None
-    assert found.patient == "first"
+    save(archive, reporter, case, patient="first")
     assert tables(archive) == [1, 1, 0]
     with pytest.raises(AppError, match="already_saved"):
-        save(archive, clinician, case)
+        save(archive, clinician, case, patient="first")
+
+
+def test_a_saved_case_does_not_change_unsaid(archive: Archive, reporter: Account) -> None:
+    """Whoever saves something else under its id is told that it was not saved."""
+    case = make_case(b"one")
+    save(archive, reporter, case, patient="first")
+    grown = replace(case, photos=case.photos * 2)
+    judged = replace(case, judgement=case.judgement.model_copy(update={"urgent": False}))
+    others: list[tuple[Case, dict[str, object]]] = [
+        (grown, {"patient": "first"}),
+        (judged, {"patient": "first"}),
+        (case, {"patient": "second"}),
+        (case, {"patient": "first", "may_train": True}),
+    ]
+    for other, said in others:
+        with pytest.raises(AppError, match="already_saved"):
+            save(archive, reporter, other, **said)
+    found = archive.case(case.id)
+    assert found is not None
+    assert (found.case, found.patient, found.may_train) == (case, "first", False)
+
+
+def test_a_name_that_is_no_hash_leads_nowhere(archive: Archive, tmp_path: Path) -> None:
+    """As the rows of a restored backup could hold it."""
+    mine = tmp_path / "holiday.jpg"
+    mine.write_bytes(b"mine")
+    for name in (str(mine.with_suffix("")), "../../holiday", "", "A" * 64, "a" * 64 + "\n"):
+        for work in (archive.files.read, lambda name: archive.files.remove([name])):
+            with pytest.raises(AppError, match="photo_damaged"):
+                work(name)
+    assert mine.read_bytes() == b"mine"
 
 
 def test_a_photo_of_two_cases_is_one_file_until_both_are_gone(

@@ -6,13 +6,17 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from cutis.app.accounts.accounts import Account, Role
-from cutis.app.archive import backup, restore
+from cutis.app.archive import backup, database, restore
 from cutis.app.archive.archive import Archive
 from cutis.app.archive.backup import MANIFEST, write_backup
 from cutis.app.archive.migrations import versions
@@ -164,6 +168,25 @@ def test_a_full_disk_leaves_the_last_backup(
     assert (out / "b.zip").read_bytes() == before
 
 
+def test_a_backup_may_take_long(
+    postgresql_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ..postgresql import new_database
+
+    write = backup._write_photos
+
+    def write_slowly(archive: Archive, session: Session, *args: Any) -> set[str]:
+        session.execute(text("SELECT pg_sleep(1.5)"))
+        return write(archive, session, *args)
+
+    monkeypatch.setattr(database, "_STATEMENT_S", 1)
+    monkeypatch.setattr(backup, "_write_photos", write_slowly)
+    url = new_database(postgresql_server, "long")
+    with closing(Archive.open(tmp_path / "archive", url)) as archive:
+        save(archive, make_account(archive, "reporter", Role.REPORTER), make_case())
+        assert write_backup(archive, tmp_path / "b.zip").cases == 1
+
+
 def change_photo(entries: dict[str, bytes]) -> None:
     name = next(name for name in entries if name.startswith("photos/"))
     entries[name] = b"another photo"
@@ -185,9 +208,26 @@ def unknown_columns(entries: dict[str, bytes]) -> None:
     with_entry(entries, "rows/secrets.jsonl", b'{"name": "a", "value": "b", "more": 1}\n')
 
 
+def with_hash(sha256: object) -> Change:
+    """Lets a case name another photo."""
+
+    def change(entries: dict[str, bytes]) -> None:
+        first, *others = entries["rows/photos.jsonl"].splitlines(keepends=True)
+        row = json.dumps({**json.loads(first), "sha256": sha256}).encode() + b"\n"
+        with_entry(entries, "rows/photos.jsonl", b"".join([row, *others]))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (with_hash("/home/somebody/holiday"), "damaged or was changed"),
+        (with_hash("../../holiday"), "damaged or was changed"),
+        (with_hash("0" * 64), "damaged or was changed"),  # no such photo
+        (with_hash(7), "damaged or was changed"),
+        (lambda entries: with_manifest(entries, damaged=["../../holiday"]), "damaged or was"),
+        (lambda entries: with_manifest(entries, damaged=None), "damaged or was changed"),
         (change_photo, "damaged or was changed"),
         (rename_photo, "damaged or was changed"),
         (add_traversal, "damaged or was changed"),
@@ -212,6 +252,34 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(
         restore_backup(file, tmp_path / "new")
     assert sorted(tmp_path.iterdir()) == before
     assert not (tmp_path.parent / "evil.jpg").exists()
+
+
+@pytest.mark.parametrize("limit", ["_LARGEST_MANIFEST", "_LARGEST_PHOTO"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_is_too_large_is_refused_unread(
+    filled: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """A small file can hold gigabytes of zeros."""
+    file = write_backup(filled, tmp_path / "b.zip").file
+    read: list[object] = []
+    monkeypatch.setattr(restore, limit, 2)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda self, *name: read.append(name))
+    with pytest.raises(InputError, match="damaged or was changed"):
+        restore_backup(file, tmp_path / "new")
+    assert read == []
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_backup_larger_than_the_disk_is_refused(
+    filled: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_backup(filled, tmp_path / "b.zip").file
+    room = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+    with pytest.raises(InputError, match="the disk has no room for this backup"):
+        restore_backup(file, tmp_path / "some" / "new")
+    assert not (tmp_path / "some").exists()
 
 
 @pytest.mark.parametrize("cut", [0, 100, -30])

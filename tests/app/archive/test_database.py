@@ -5,16 +5,17 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from cutis.app.archive import database as module
 from cutis.app.archive.archive import Archive
-from cutis.app.archive.database import FILE, Database, make_place
+from cutis.app.archive.database import FILE, Database, allow_long, make_place
 from cutis.app.archive.schema import AttemptRow, SecretRow
 from cutis.app.errors import AppError
 from cutis.errors import InputError, MissingDependencyError
@@ -126,6 +127,47 @@ def test_a_lost_server_is_told_and_found_again(postgresql_server: Path, tmp_path
     with database.reading() as session:  # a connection that broke while nobody used it
         assert session.get(SecretRow, "first") is None
     database.close()
+
+
+def test_a_statement_that_does_not_end(
+    postgresql_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ..postgresql import new_database
+
+    monkeypatch.setattr(module, "_STATEMENT_S", 1)
+    database = Database.open(tmp_path, new_database(postgresql_server, "slow"))
+
+    def sleep(seconds: float, *, long: bool = False) -> None:
+        with database.reading() as session:
+            if long:
+                allow_long(session.connection())
+            session.execute(text(f"SELECT pg_sleep({seconds})"))
+
+    with closing(database):
+        with pytest.raises(AppError, match="storage_busy"):
+            sleep(20)
+        sleep(1.5, long=True)
+        with pytest.raises(AppError, match="storage_busy"):  # for one transaction only
+            sleep(20)
+        raw = database.engine.raw_connection()
+        assert raw.driver_connection is not None
+        found = raw.driver_connection.info.get_parameters()
+        raw.close()
+    wanted = {"connect_timeout": "1", "keepalives_idle": "1", "tcp_user_timeout": "1000"}
+    assert {name: found.get(name) for name in wanted} == wanted
+
+
+def test_a_migration_may_take_long(
+    postgresql_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ..postgresql import new_database
+
+    def prepare(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(1.5)"))
+
+    monkeypatch.setattr(module, "_STATEMENT_S", 1)
+    url = new_database(postgresql_server, "large")
+    Database.open(tmp_path, url, prepare=prepare).close()
 
 
 def test_an_archive_of_a_newer_cutis_is_left_alone(

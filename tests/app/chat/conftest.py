@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from cutis.app.chat.endpoint import Endpoint
+from cutis.app.i18n import translator
+from cutis.app.views import Bar, Result
+from cutis.taxonomy import diagnosis
 
 KEY = "sk-secret-0123456789"
 Respond = Callable[[BaseHTTPRequestHandler], None]
@@ -125,3 +128,37 @@ def closed_port() -> Iterator[int]:
     with contextlib.closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
+
+
+def make_result(language: str = "en", **changes: Any) -> Result:
+    """A result with melanoma and nevus in the set."""
+    words = translator(language)
+    bars = tuple(
+        Bar(id, words.pick(diagnosis(id).name), words.percent(share), "0", possible)
+        for id, share, possible in (
+            ("melanoma", 0.6, True),
+            ("melanocytic_nevus", 0.3, True),
+            ("dermatofibroma", 0.1, False),
+        )
+    )
+    made = Result(
+        verdict=words.text("verdict.answer_with_caution"),
+        verdict_key="answer_with_caution",
+        answer=bars[0],
+        reasons=(),
+        bars=bars,
+        possible=words.text("set.possible", count=2, names="…"),
+        level=words.percent(0.9),
+        meaning="…",
+        urgency="weeks",
+        alarming="",
+        counted=1,
+        urgent=True,
+        emergency=False,
+        grave="…",
+        photos=(),
+        heat=(),
+        facts=(("note", "SECRET NOTE"),),
+        explained=(),
+    )
+    return made._replace(**changes)

@@ -6,56 +6,21 @@ import logging
 
 import pytest
 
-from cutis.app.chat import Chat, Endpoint, checking
+from cutis.app.chat import Chat, Endpoint, checking, support
 from cutis.app.chat import chat as module
 from cutis.app.chat import rules as all_rules
 from cutis.app.chat.chat import Question
 from cutis.app.chat.conversation import Answer, Kind
 from cutis.app.chat.pace import Pace
 from cutis.app.chat.texts import Passage, passages, urgency_words
-from cutis.app.errors import AppError
 from cutis.app.i18n import languages, translator
-from cutis.app.views import Bar, Result
 from cutis.taxonomy import diagnosis
 
 from .conftest import Fake
+from .conftest import make_result as result
 
 KEY = ("case", "")
 MELANOMA = {"en": "What is melanoma?", "fa": "ملانوم چیست؟"}
-
-
-def result(language: str = "en", **changes: object) -> Result:
-    """A result with melanoma and nevus in the set."""
-    words = translator(language)
-    bars = tuple(
-        Bar(id, words.pick(diagnosis(id).name), words.percent(share), "0", possible)
-        for id, share, possible in (
-            ("melanoma", 0.6, True),
-            ("melanocytic_nevus", 0.3, True),
-            ("dermatofibroma", 0.1, False),
-        )
-    )
-    made = Result(
-        verdict=words.text("verdict.answer_with_caution"),
-        verdict_key="answer_with_caution",
-        answer=bars[0],
-        reasons=(),
-        bars=bars,
-        possible=words.text("set.possible", count=2, names="…"),
-        level=words.percent(0.9),
-        meaning="…",
-        urgency="weeks",
-        alarming="",
-        counted=1,
-        urgent=True,
-        emergency=False,
-        grave="…",
-        photos=(),
-        heat=(),
-        facts=(("note", "SECRET NOTE"),),
-        explained=(),
-    )
-    return made._replace(**changes)
 
 
 def question(
@@ -94,7 +59,10 @@ def test_says_so_where_nothing_is_found(fake: Fake, endpoint: Endpoint) -> None:
 
 
 def test_the_endpoint_answers_with_sources(fake: Fake, endpoint: Endpoint) -> None:
-    fake.says = "Melanoma is a cancer of pigment cells [2]. See the result [1]. It is rare."
+    fake.says = (
+        "Melanoma is a cancer of pigment cells [2]. See the result [1]. "
+        "A melanoma is a cancer of pigment cells [2]."
+    )
     shown, answer = asked(Chat(endpoint), question(MELANOMA["en"]))
     assert "".join(shown) == answer.text == fake.says
     assert len(shown) > 2
@@ -269,6 +237,7 @@ def test_the_sentence_rules_are_needed(
     fake: Fake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(all_rules, "SENTENCE_RULES", {})
+    monkeypatch.setattr(support, "SUPPORT_RULES", {})
     for bad in ("a dose", "a diagnosis", "an all-clear"):
         fake.says = BAD_ANSWERS[bad]
         assert asked(Chat(endpoint), question(MELANOMA["en"]))[1].kind is Kind.ASSISTANT
@@ -278,6 +247,7 @@ def test_the_rule_of_the_language_is_needed(
     fake: Fake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checking.Checker, "_check_language", lambda *_, **__: None)
+    monkeypatch.setattr(support, "SUPPORT_RULES", {})
     fake.says = BAD_ANSWERS["wrong language"]
     assert asked(Chat(endpoint), question(MELANOMA["en"]))[1].kind is Kind.ASSISTANT
 
@@ -292,11 +262,12 @@ def test_an_endpoint_that_fails_is_replaced_by_the_texts(language: str, closed_p
 
 
 def test_a_long_answer_ends_with_its_last_whole_sentence(fake: Fake, endpoint: Endpoint) -> None:
-    fake.says = "It can spread to the lymph nodes [2]. " * 1000
+    sentence = f"Melanoma is a cancer of the {'cells of pigment in the skin ' * 10}cells [2]. "
+    fake.says = sentence * 30
     _, answer = asked(Chat(endpoint), question(MELANOMA["en"]))
     assert answer.kind is Kind.ASSISTANT
     assert 5000 < len(answer.text) < 6000
-    assert answer.text.endswith("nodes [2].")
+    assert answer.text.endswith("cells [2].")
 
 
 def test_elsewhere_nothing_is_sent_without_consent(fake: Fake, endpoint: Endpoint) -> None:
@@ -364,19 +335,16 @@ def test_where_the_model_cannot_tell_no_calming_passage_is_found() -> None:
     assert any(one.id == "verdict.cannot_tell" for one in found)
 
 
-def test_whoever_leaves_frees_the_place_and_the_connection(fake: Fake, endpoint: Endpoint) -> None:
+def test_whoever_leaves_frees_the_connection(fake: Fake, endpoint: Endpoint) -> None:
     fake.says = "It can spread [2]. " * 300
     chat = Chat(endpoint)
 
     async def leave() -> None:
         pieces = chat.answer(question(MELANOMA["en"]))
         await anext(pieces)
-        with pytest.raises(AppError):
-            chat.pace.admit("case")
         await pieces.aclose()
 
     asyncio.run(leave())
-    chat.pace.admit("case")
     assert chat.conversations.of(KEY).turns == []
 
 

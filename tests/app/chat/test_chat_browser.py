@@ -25,7 +25,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this system")
 
 PHONE, DESK = (360, 640), (1280, 900)
-ANSWERS = {"en": "It can spread [2]. Go early [1].", "fa": "ممکن است پخش شود [2]. زود بروید [1]."}
+ANSWERS = {
+    "en": "Melanoma is a cancer of pigment [2]. A melanoma can spread [2].",
+    "fa": "ملانوم سرطان سلول‌های رنگدانهٔ پوست است [2]. احتمال دارد پخش شود [2].",
+}
 QUESTIONS = {"en": "What is melanoma?", "fa": "ملانوم چیست؟"}
 
 
@@ -119,7 +122,12 @@ def test_an_answer_comes_in_its_place(
 def test_sentences_are_seen_while_the_answer_is_written(
     browser: "api.Browser", address: str, tmp_path: Path, fake: Fake
 ) -> None:
-    pieces = [event("It can spread [2]. "), *[event("Go early. ")] * 8, event("", "stop"), DONE]
+    pieces = [
+        event("Melanoma can spread [2]. "),
+        *[event("A melanoma is a cancer of pigment cells [2]. ")] * 8,
+        event("", "stop"),
+        DONE,
+    ]
     fake.respond = lambda handler: stream(handler, pieces, 0.15)
     with case_of(browser, address, tmp_path) as page:
         page.fill("#question", QUESTIONS["en"])
@@ -134,7 +142,12 @@ def test_sentences_are_seen_while_the_answer_is_written(
 def test_an_answer_that_breaks_a_rule_does_not_stay(
     browser: "api.Browser", address: str, tmp_path: Path, fake: Fake
 ) -> None:
-    pieces = [event("It can spread [2]. Yes. "), event("Take 5 mg. "), event("", "stop"), DONE]
+    pieces = [
+        event("A melanoma is a cancer of pigment cells [2]. It "),
+        event("can spread. Take 5 mg. "),
+        event("", "stop"),
+        DONE,
+    ]
     fake.respond = lambda handler: stream(handler, pieces, 0.2)
     with case_of(browser, address, tmp_path) as page:
         page.fill("#question", QUESTIONS["en"])
@@ -142,7 +155,7 @@ def test_an_answer_that_breaks_a_rule_does_not_stay(
         page.wait_for_selector("[data-log] .turn")
         shown = page.inner_text("section.chat")
         assert "5 mg" not in shown
-        assert "It can spread" not in shown
+        assert "of pigment cells [2]" not in shown
         assert translator("en").text("chat.notice.refused") in shown
 
 
@@ -177,7 +190,10 @@ def test_without_a_script_the_page_comes_with_the_answer(
 def test_whoever_leaves_ends_the_endpoints_work(
     browser: "api.Browser", address: str, tmp_path: Path, fake: Fake, chat: Chat
 ) -> None:
-    pieces = [event("It can spread [2]. "), *[event("Go early. ")] * 40]
+    pieces = [
+        event("A melanoma is a cancer of pigment cells [2]. "),
+        *[event("A melanoma is a cancer of pigment cells [2]. ")] * 40,
+    ]
     fake.respond = lambda handler: stream(handler, pieces, 0.05)
     with case_of(browser, address, tmp_path) as page:
         page.fill("#question", QUESTIONS["en"])

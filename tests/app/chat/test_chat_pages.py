@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cutis.app.service import CaseService
 from cutis.metrics.answer_policy import Verdict
 from cutis.taxonomy import Urgency
 
-from .conftest import KEY, Fake, stream
+from .conftest import KEY, Fake, event, stream
 
 HOST = "http://127.0.0.1:8600"
 NOTE = "a note that stays here"
@@ -138,13 +139,15 @@ def test_sentences_come_first_and_then_the_whole_turn(
     browser: Browser, chat: Chat, endpoint: Endpoint, fake: Fake
 ) -> None:
     chat.endpoint = endpoint
-    fake.says = "Melanoma can spread [2]. It is found by its look [1]. Go early."
+    fake.says = (
+        "Melanoma is a cancer of pigment [2]. See the result [1]. A melanoma can spread [2]."
+    )
     *pieces, last = browser.stream("What is melanoma?")
     assert "".join(piece["text"] for piece in pieces) == fake.says
     assert len(pieces) == 3
     turn = html.unescape(last["html"])
     assert turn.strip().startswith("<article")
-    assert "Melanoma can spread <sup>2</sup>." in turn
+    assert "Melanoma is a cancer of pigment <sup>2</sup>." in turn
     assert '<a href="#explained">' in turn
     assert translator("en").text("urgent.when") in turn
     assert turn.split("<article")[1].split("</article>")[0] in browser.page()
@@ -160,13 +163,13 @@ def test_what_people_and_models_write_is_no_html(
     browser: Browser, chat: Chat, endpoint: Endpoint, fake: Fake
 ) -> None:
     chat.endpoint = endpoint
-    fake.says = '<script>alert(1)</script> <img src=x onerror="x"> <b>spreads</b> [2].'
+    fake.says = "See the <result> [1]."
     *_, last = browser.stream('melanoma <script>alert(2)</script> "><img src=y>')
     raw = browser.client.get(browser.case).text
     for shown in (last["html"], raw):
         assert "<script>alert" not in shown
         assert "<img src=" not in shown.replace('<img src="/cases', "")
-        assert "&lt;script&gt;alert(1)" in shown
+        assert "See the result <sup>1</sup>." in shown
         assert "&lt;script&gt;alert(2)" in shown
 
 
@@ -198,6 +201,40 @@ def test_too_many_questions_are_refused_for_a_while(browser: Browser, chat: Chat
     answer = browser.ask("melanoma")
     assert 50 <= int(answer.headers["retry-after"]) <= 60
     assert translator("en").text("error.chat_busy") in answer.text
+
+
+def test_streams_hold_their_place_from_the_first_moment(
+    browser: Browser, chat: Chat, endpoint: Endpoint, fake: Fake
+) -> None:
+    chat.endpoint = endpoint
+    fake.respond = lambda handler: stream(handler, [event("Melanoma. ")] * 3, 0.2)
+    data = {"csrf_token": browser.token, "question": "What is melanoma?"}
+
+    def ask(_: int) -> int:
+        headers = {"Accept": "application/x-ndjson"}
+        answer = browser.client.post(f"{browser.case}/chat", data=data, headers=headers)
+        return answer.status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        found = sorted(pool.map(ask, range(6)))
+    assert found == [200, 429, 429, 429, 429, 429]
+    assert len(fake.received) == 1
+    assert ask(0) == 200  # the place is free again
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_answer_that_fails_frees_its_place(
+    browser: Browser, chat: Chat, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(chat, "answer", broken)
+    headers = {"Accept": "application/x-ndjson"} if streamed else {}
+    data = {"csrf_token": browser.token, "question": "melanoma"}
+    browser.client.post(f"{browser.case}/chat", data=data, headers=headers)
+    monkeypatch.undo()
+    assert browser.ask("melanoma").status_code == 303
 
 
 def test_the_conversation_goes_with_its_case(

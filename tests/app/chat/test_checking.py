@@ -1,14 +1,30 @@
 """An answer while it comes: what is let out, what is taken away, and what ends it."""
 
+import time
+
 import pytest
 
 from cutis.app.chat import checking
 from cutis.app.chat.checking import Checker, RefusedError
+from cutis.app.chat.support import Grounds
+from cutis.app.chat.texts import Passage
+
+RESULT = Passage("result", "The result", "Go to a doctor early. زود به پزشک مراجعه کنید.", "/")
+SPREAD = Passage(
+    "spread",
+    "Melanoma",
+    "Melanoma can spread to other parts of the body. Found early, it is cured. "
+    "ملانوم ممکن است به جاهای دیگر بدن پخش شود. درماتوفیبروم برجستگی کوچکی است.",
+    "/",
+)
+READ = Passage("read", "Read", "Read more now. Dermatofibroma is small.", "/")
+GIVEN = (RESULT, SPREAD, READ)
+SAID = "Melanoma can spread to other parts [2]."
 
 
-def checked(answer: str, language: str = "en", given: int = 3, size: int = 3) -> str:
+def checked(answer: str, language: str = "en", size: int = 3) -> str:
     """What an answer that comes in pieces of `size` letters ends as."""
-    checker = Checker(language, given)
+    checker = Checker(language, GIVEN)
     shown = [checker.feed(answer[k : k + size]) for k in range(0, len(answer), size)]
     shown.append(checker.finish(whole=True))
     assert "".join(shown) == checker.text
@@ -22,18 +38,25 @@ def refused(answer: str, language: str = "en") -> str:
 
 
 def test_sentences_come_out_one_by_one_when_they_are_whole() -> None:
-    checker = Checker("en", 2)
+    checker = Checker("en", GIVEN)
     assert checker.feed("Melanoma can spread [2") == ""
-    assert checker.feed("]. It is found") == "Melanoma can spread [2]."
-    assert checker.feed(" early? Yes") == " It is found early?"
-    assert checker.finish(whole=True) == " Yes"
+    assert checker.feed("]. It is") == "Melanoma can spread [2]."
+    assert checker.feed(" cured early [2]. So") == " It is cured early [2]."
+    assert checker.feed(" go early") == ""
+    assert checker.finish(whole=True) == " So go early"
     assert checker.cited == (2,)
 
 
+def test_a_citation_may_follow_the_stop() -> None:
+    assert checked("Melanoma can spread. [2] Go early. [1]") == (
+        "Melanoma can spread. [2] Go early. [1]"
+    )
+
+
 def test_nothing_comes_out_before_a_citation() -> None:
-    checker = Checker("en", 2)
-    assert checker.feed("Melanoma can spread. Mostly late. ") == ""
-    assert checker.feed("So go early [1]. ").startswith("Melanoma can spread. Mostly late.")
+    checker = Checker("en", GIVEN)
+    assert checker.feed("Melanoma can spread. So") == ""
+    assert checker.feed(" it is cured early [2]. Go").startswith("Melanoma can spread. So")
 
 
 def test_an_answer_without_a_citation_is_refused() -> None:
@@ -42,9 +65,13 @@ def test_an_answer_without_a_citation_is_refused() -> None:
     assert refused("") == "citation"
 
 
+def test_each_sentence_stands_beside_a_citation() -> None:
+    assert refused(f"{SAID} Found early. It is cured. Go early.") == "citation"
+
+
 def test_unknown_numbers_are_removed() -> None:
-    assert checked("It can spread [2][9]. Late [4], [0] or [1, 8, 3].") == (
-        "It can spread [2]. Late ,  or [1][3]."
+    assert checked("Melanoma can spread [2][9] to parts [4], to others [0] or [1, 8, 3].") == (
+        "Melanoma can spread [2] to parts , to others  or [1][3]."
     )
 
 
@@ -55,35 +82,43 @@ def test_persian_citations_count() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        "Melanoma can spread [2]. Take 5 mg.",
-        "Melanoma can spread [2]. Take 5. mg of it.",
-        "Melanoma can spread [2].\nTwo\ntablets",
-        "Melanoma can spread [2]. Take 5 [9] mg.",
-        "Melanoma can spread [2]. Take [2] mg.",
-        "Melanoma can spread [2]. Take 5 [m](http://a.b)g.",
-        "Melanoma can spread [2]. You have\u200b melanoma.",
+        f"{SAID} Take 5 mg.",
+        f"{SAID} Take 5. mg of it.",
+        f"{SAID}\nTwo\ntablets",
+        f"{SAID} Take 5 [9] mg.",
+        f"{SAID} Take [2] mg.",
+        f"{SAID} Take 5 [m](http://a.b)g.",
+        f"{SAID} You have\u200b melanoma.",
+        "You most likely have:\n1. Melanoma [2].",
+        "You most likely have:\n\n- Melanoma [2].",
+        "The body has\n\n2. Melanoma [2].",
     ],
 )
 def test_a_forbidden_sentence_ends_the_answer_even_in_parts(answer: str) -> None:
     refused(answer)
 
 
+def test_sentences_are_read_with_the_two_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(checking, "broken_rule", lambda said: read.append(said))
+    checked("Melanoma can spread [2]. Found early [2]. It is cured [2].")
+    assert "Melanoma can spread [2] Found early [2] It is cured [2]" in read
+
+
 def test_what_came_before_a_forbidden_sentence_is_all_that_comes_out() -> None:
-    checker = Checker("en", 2)
-    assert checker.feed("It can spread [2]. ") == "It can spread [2]."
+    checker = Checker("en", GIVEN)
+    assert checker.feed(f"{SAID} Now") == SAID
     with pytest.raises(RefusedError):
-        checker.feed("Take 5 mg. More")
-    assert checker.text == "It can spread [2]."
+        checker.feed(" take 5 mg. More")
+    assert checker.text == SAID
 
 
 @pytest.mark.parametrize(
     ("answer", "language"),
     [
-        ("Melanoma can spread to other parts [2].", "fa"),
+        (SAID, "fa"),
         ("ملانوم ممکن است به جاهای دیگر پخش شود [2].", "en"),
-        ("Меланома может распространяться [2].", "en"),
-        ("[2]", "en"),
-        ("Ja [2].", "fa"),
+        ("ملانوم ممکن است melanoma can spread to parts [2].", "fa"),
     ],
 )
 def test_an_answer_in_another_script_is_refused(answer: str, language: str) -> None:
@@ -91,7 +126,9 @@ def test_an_answer_in_another_script_is_refused(answer: str, language: str) -> N
 
 
 def test_foreign_names_may_stand_in_an_answer() -> None:
-    assert "dermatofibroma" in checked("درماتوفیبروم (dermatofibroma) برجستگی کوچکی است [2].", "fa")
+    assert "dermatofibroma" in checked(
+        "درماتوفیبروم (dermatofibroma) برجستگی کوچکی است [2][3].", "fa"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,35 +146,59 @@ def test_foreign_names_may_stand_in_an_answer() -> None:
     ],
 )
 def test_links_are_removed(link: str) -> None:
-    shown = checked(f"Read more {link} now [2].")
+    shown = checked(f"Read more {link} now [3].")
     assert "evil" not in shown
     assert "alert" not in shown
     assert "](" not in shown
     assert shown.startswith("Read more")
-    assert shown.endswith("[2].")
+    assert shown.endswith("[3].")
+
+
+@pytest.mark.parametrize("mark", ["<", ">", "＜", "**", "`", "#", "|", "\\", "\u200b", "\x07"])
+def test_marks_are_neither_shown_nor_do_they_hide_anything(mark: str) -> None:
+    assert checked(f"Melanoma can {mark}spread{mark} [2].") == "Melanoma can spread [2]."
+    refused(f"Melanoma can spread {mark}you have melanoma{mark} [2].")
 
 
 def test_signs_that_nobody_sees_go_but_the_half_space_stays() -> None:
-    assert checked("می‌شود\u202e پخش\x07 [2].", "fa") == "می‌شود پخش [2]."
+    assert checked("ملانوم پخش می‌شود\u202e \x07 [2].", "fa") == "ملانوم پخش می‌شود  [2]."
 
 
-def test_a_sentence_without_an_end_is_checked_all_the_same() -> None:
-    checker = Checker("en", 2)
-    assert len(checker.feed("melanoma [2] " + "word " * 200)) > 500
+def test_what_is_too_long_for_a_sentence_is_refused() -> None:
+    assert refused("Melanoma [2] can spread " + "to parts " * 100) == "too long"
+    assert refused("Melanoma [2] can spread " + "to parts " * 100 + ". And") == "too long"
+
+
+def test_an_answer_of_very_many_sentences_is_refused_in_good_time() -> None:
+    began = time.monotonic()
+    assert refused(f"{SAID} " * 300) == "too long"
+    assert time.monotonic() - began < 3
+    checker = Checker("en", GIVEN)
     with pytest.raises(RefusedError):
-        checker.feed("take 5 mg " + "word " * 200)
+        checker.feed("a\n" * 3000)
+    assert time.monotonic() - began < 3
 
 
 def test_the_last_words_of_a_cut_answer_are_dropped() -> None:
-    checker = Checker("en", 2)
-    checker.feed("It can spread [2]. Take 5 m")
+    checker = Checker("en", GIVEN)
+    checker.feed(f"{SAID} Take 5 m")
     assert checker.finish(whole=False) == ""
-    assert checker.text == "It can spread [2]."
+    assert checker.text == SAID
 
 
-@pytest.mark.parametrize("part", ["broken_rule", "_without_links"])
+@pytest.mark.parametrize("part", ["broken_rule", "Grounds", "cleaned"])
 def test_each_check_is_needed(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    off = (lambda _: None) if part == "broken_rule" else (lambda text: text)
-    monkeypatch.setattr(checking, part, off)
-    said = "See https://evil.example [2]." if part == "_without_links" else "Take 5 mg [2]."
+    said = {
+        "broken_rule": "Melanoma is found early [2].",
+        "Grounds": "Clouds bring rain [2].",
+        "cleaned": "Read https://evil.example more [3].",
+    }[part]
+    if part == "broken_rule":
+        monkeypatch.setattr(checking, part, lambda _: "a rule")
+        assert refused(said) == "a rule"
+        return
+    assert part == "cleaned" or refused(said) == "support"
+    monkeypatch.setattr(checking, "broken_rule", lambda _: None)
+    monkeypatch.setattr(Grounds, "broken_rule", lambda *_: None)
+    monkeypatch.setattr(checking, "cleaned", lambda text, _: text)
     assert checked(said) == said

@@ -40,27 +40,34 @@ def test_pace_counts_by_case_and_in_all() -> None:
     now = 0.0
     pace = Pace(of_case=2, of_all=3, clock=lambda: now)
     pace.admit("a")
+    pace.release("a")
     now = 20.0
     pace.admit("a")
+    pace.release("a")
     with pytest.raises(AppError) as caught:
         pace.admit("a")
     assert (caught.value.code, caught.value.status_code) == ("chat_busy", 429)
     assert caught.value.headers == {"Retry-After": "40"}
     pace.admit("b")
+    pace.release("b")
     with pytest.raises(AppError):
         pace.admit("c")
     now = 60.0
     pace.admit("a")
+    pace.release("a")
     with pytest.raises(AppError):
         pace.admit("a")
 
 
 def test_one_question_at_a_time_about_a_case_and_few_in_all() -> None:
     pace = Pace(at_once=2)
-    with pace.running("a"):
-        with pytest.raises(AppError):
-            pace.admit("a")
-        pace.admit("b")
-        with pace.running("b"), pytest.raises(AppError):
-            pace.admit("c")
     pace.admit("a")
+    with pytest.raises(AppError):
+        pace.admit("a")
+    pace.admit("b")
+    with pytest.raises(AppError):
+        pace.admit("c")
+    pace.release("a")
+    pace.admit("c")
+    with pytest.raises(AppError):
+        pace.admit("a")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from contextlib import aclosing
 from http.server import BaseHTTPRequestHandler
 
 import httpx2
@@ -177,6 +178,21 @@ def test_one_that_drips_is_given_up(fake: Fake) -> None:
     began = time.monotonic()
     assert failure(Endpoint(fake.url, "m", silence_s=0.5, total_s=0.3)) == "too slow"
     assert time.monotonic() - began < 1
+
+
+def test_a_reader_that_is_slow_itself_is_not_cancelled(fake: Fake) -> None:
+    fake.respond = lambda handler: stream(handler, [event("a")] * 3)
+    endpoint = Endpoint(fake.url, "m", total_s=0.3)
+
+    async def read() -> str:
+        async with aclosing(endpoint.stream(ASKED)) as pieces:
+            await anext(pieces)
+            await asyncio.sleep(0.5)  # nothing may end this but its own time
+            with pytest.raises(EndpointError) as caught:
+                await anext(pieces)
+        return str(caught.value)
+
+    assert asyncio.run(read()) == "too slow"
 
 
 def test_a_cut_connection_is_no_answer(fake: Fake, endpoint: Endpoint) -> None:

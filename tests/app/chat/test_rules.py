@@ -31,6 +31,8 @@ FORBIDDEN = {
         "دو قرص بخورید.",
         "۳ قطره روی پوست بریزید.",
         "یک قاشق بخورید.",
+        "Two tablets would do.",
+        "سه قرص کافی است.",
     ],
     "times": [
         "Use it twice a day.",
@@ -70,6 +72,8 @@ FORBIDDEN = {
         "A dosage of about 20 will do.",
         "دوز آن ۴۰۰ است.",
     ],
+    "instruction": ["Try some ointment.", "پماد بمالید."],
+    "pace": ["Take it weekly.", "1-0-1 with water.", "هفته‌ای یک‌بار بزنید.", "نازک بمالید."],
     "you have": [
         "You have melanoma.",
         "You most likely have a basal cell carcinoma.",
@@ -190,4 +194,4 @@ def test_cutis_may_say_what_its_own_texts_say(language: str) -> None:
     sentences = [f"{one} [2]" for text in texts for one in re.split(r"(?<=[.!?؟]) ", text)]
     broken = Counter(broken_rule(sentence) for sentence in sentences)
     assert len(sentences) > 500
-    assert 1 - broken[None] / len(sentences) < 0.02, broken
+    assert 1 - broken[None] / len(sentences) < 0.03, broken

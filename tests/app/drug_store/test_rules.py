@@ -69,6 +69,19 @@ def test_no_product_where_the_case_is_urgent() -> None:
     assert refused(case("wart", urgent=True)) is Reason.URGENT
 
 
+@pytest.mark.parametrize("said", ["melanoma", "psoriasis", "actinic_keratosis", "of another"])
+def test_no_product_where_a_doctor_has_said_more_than_self_care(said: str) -> None:
+    answer = offer(case("wart"), CaseFacts(), BUNDLE, ["wart", said])
+    assert answer == Refusal(Reason.DOCTOR)
+
+
+def test_a_product_must_suit_what_doctors_have_said_too() -> None:
+    said = offer(case("wart"), CaseFacts(), BUNDLE, ["skin_tag", "wart"])
+    assert said == Offer(("wart", "skin_tag"))
+    # A diagnosis that the bundle does not know, too.
+    assert offer(case("wart"), CaseFacts(), BUNDLE, ["sunburn"]) == Offer(("wart", "sunburn"))
+
+
 def test_no_product_where_malignant_is_possible() -> None:
     assert refused(case("wart", malignant_possible=True)) is Reason.MALIGNANT
 

@@ -75,7 +75,8 @@ def test_only_settled_cases_with_consent_leave(
     archive: Archive, reporter: Account, ada: Account, ben: Account, say: Say, tmp_path: Path
 ) -> None:
     ready, refused, disputed, _ = (
-        save_case(archive, reporter, may_train=number != 1) for number in range(4)
+        save_case(archive, reporter, may_train=n != 1, photo=encoded(height=40, width=40, seed=n))
+        for n in range(4)
     )
     for case in (ready, refused, disputed):
         say(case, ada, "melanoma")
@@ -158,6 +159,32 @@ def test_a_zip_holds_the_same(
         assert set(read.namelist()) == names
         assert read.read("feedback.csv") == (tmp_path / "out" / "feedback.csv").read_bytes()
     assert archive.audit()[0][1].account == "ada"
+
+
+def test_a_photo_without_consent_stays_whatever_other_case_holds_it(
+    archive: Archive, reporter: Account, ada: Account, say: Say, tmp_path: Path
+) -> None:
+    """Also where the case without consent was never answered."""
+    other = encoded(height=40, width=40, seed=1)
+    for photo, may_train in ((JPEG, True), (JPEG, False), (other, True)):
+        case = save_case(archive, reporter, photo=photo, may_train=may_train)
+        if may_train:
+            say(case, ada, "melanoma")
+    count, left = readiness(archive)
+    assert (count, left.refused, left.unanswered) == (1, 1, 1)
+    handed = write_folder(archive, tmp_path / "out")
+    assert (handed.cases, handed.photos, handed.left_out.refused) == (1, 1, 1)
+    (kept,) = (tmp_path / "out" / "photos").iterdir()
+    assert kept.read_bytes() == other
+
+
+def test_only_its_owner_reads_a_handover(
+    archive: Archive, reporter: Account, ada: Account, say: Say, tmp_path: Path
+) -> None:
+    say(save_case(archive, reporter), ada, "melanoma")
+    for _ in range(2):  # new, and in the place of an earlier one
+        write_folder(archive, tmp_path / "out")
+        assert (tmp_path / "out").stat().st_mode & 0o077 == 0
 
 
 def test_a_damaged_photo_keeps_its_case_back_alone(

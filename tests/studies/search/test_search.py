@@ -18,6 +18,7 @@ from cutis.models.small_cnn import SmallCnn
 from cutis.recipes import load_recipe
 from cutis.records import Part
 from cutis.studies.search import search
+from cutis.studies.search_queue import Trials
 from cutis.studies.search_record import SearchResult
 from cutis.studies.search_trials import figure_of
 from cutis.training import job
@@ -150,6 +151,32 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(
     with monkeypatch.context() as patch:
         patch.setattr(job, "train", lambda *_, **__: pytest.fail("trained again"))
         assert len(searched(recipe, catalog, place).trials) == 3
+
+
+def test_trials_may_be_trained_at_once_and_end_in_any_order(
+    catalog: Path, recipe: Path, whole: SearchResult, tmp_path: Path
+) -> None:
+    def backwards(trials: Trials) -> None:
+        taken = list(iter(trials.next, None))
+        for number, begun in reversed(taken):
+            trials.ended(number, reason=begun.tried(lambda history: None))
+
+    found = searched(recipe, catalog, tmp_path / "out", run=backwards)
+    assert without_times(found) == without_times(whole)
+
+
+def test_a_point_that_is_being_trained_is_not_begun_again(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cutis.studies.search_queue._BARREN", 3)
+    file = written(tmp_path, '"model.hidden" = { choices = [[]] }')
+
+    def at_once(trials: Trials) -> None:
+        [(number, begun)] = iter(trials.next, None)
+        trials.ended(number, reason=begun.tried(lambda history: None))
+
+    result = searched(file, catalog, tmp_path / "out", run=at_once)
+    assert [t.outcome for t in result.trials] == ["complete", *["repeated"] * 3]
 
 
 def test_more_trials_continue_a_search_and_fewer_begin_it(

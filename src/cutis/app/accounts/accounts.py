@@ -1,29 +1,28 @@
 """Accounts in the database: who may log in, as what, and with which password."""
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cutis.app.accounts.attempts import Attempts
 from cutis.app.accounts.devices import device_of, is_device_of
 from cutis.app.accounts.passwords import Passwords, check_password, normalised
+from cutis.app.archive.audit import add_line
 from cutis.app.archive.database import Database
 from cutis.app.archive.schema import AccountRow, SessionRow
 from cutis.app.errors import AppError
+from cutis.app.spelling import one_spelling
 
 SHORTEST_NAME, LONGEST_NAME = 3, 40
 """Characters."""
 
-_LETTERS = str.maketrans(
-    {"ي": "ی", "ى": "ی", "ك": "ک"}
-)  # as Arabic and Persian keyboards type them
 _NAME = re.compile(r"\w(?:[\w.@-]*\w)?")
 
 
@@ -43,6 +42,13 @@ class Account:
     name: str
     role: Role
     must_change_password: bool = False
+
+
+class Proof(NamedTuple):
+    """An account, and the hash that its password was right for a moment ago."""
+
+    account: Account
+    password_hash: str
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,7 @@ def clean_name(name: str) -> str:
     Raises AppError for one that is too short or long, or has other signs than letters, digits and
     `. - _ @` between them.
     """
-    folded = unicodedata.normalize("NFKC", name).strip().lower().translate(_LETTERS)
-    plain = "".join(str(unicodedata.decimal(sign, sign)) for sign in folded)
+    plain = one_spelling(name).strip()
     if not SHORTEST_NAME <= len(plain) <= LONGEST_NAME or not _NAME.fullmatch(plain):
         raise AppError("account_name", least=SHORTEST_NAME, most=LONGEST_NAME)
     return plain
@@ -79,6 +84,9 @@ def account_of(row: AccountRow) -> Account:
 
 class Accounts:
     """All accounts of an archive. Every method blocks; those with a password block for long.
+
+    What changes an account writes its line of the audit log in the same transaction, under the name
+    of whom it takes as `by`; None is the command line.
 
     Args:
         database: where they are.
@@ -122,7 +130,13 @@ class Accounts:
             return account_of(_existing(session, account_id))
 
     def create(
-        self, name: str, password: str, role: Role, *, must_change_password: bool = False
+        self,
+        name: str,
+        password: str,
+        role: Role,
+        *,
+        by: Account | None = None,
+        must_change_password: bool = False,
     ) -> Account:
         """Makes an account; AppError for a name that is taken, a bad name and a bad password."""
         made = self._row(name, password, role, must_change_password)
@@ -130,11 +144,12 @@ class Accounts:
             with self._database.session() as session:
                 session.add(made)
                 session.flush()
+                add_line(session, "account_added", made.name, by, role=role)
                 return account_of(made)
         except IntegrityError as error:
             raise AppError("name_taken") from error
 
-    def create_first(self, name: str, password: str) -> Account:
+    def create_first(self, name: str, password: str) -> Proof:
         """Makes an admin where there is no account yet; AppError `setup_closed` where there is."""
         made = self._row(name, password, Role.ADMIN, False)
         with self._database.alone() as session:
@@ -142,9 +157,11 @@ class Accounts:
                 raise AppError("setup_closed")
             session.add(made)
             session.flush()
-            return account_of(made)
+            first = account_of(made)
+            add_line(session, "account_added", made.name, first, role=Role.ADMIN)
+            return Proof(first, made.password_hash)
 
-    def authenticate(self, name: str, password: str, address: str, device: str = "") -> Account:
+    def authenticate(self, name: str, password: str, address: str, device: str = "") -> Proof:
         """The account that a name and a password open.
 
         An unknown name costs the same work as a wrong password, and both give the same error.
@@ -163,20 +180,22 @@ class Accounts:
         if row is None or not right or not row.active:
             raise AppError("login_wrong")
         self._attempts.give_back(taken)
-        if self._passwords.is_outdated(row.password_hash):
-            self._rehash(row, password)
-        return account_of(row)
+        hashed = row.password_hash
+        if self._passwords.is_outdated(hashed):
+            hashed = self._rehash(row, password)
+        return Proof(account_of(row), hashed)
 
     def device(self, account: Account) -> str:
         """A cookie by which `authenticate` knows the browser again; it ends with the password."""
         with self._database.reading() as session:
             return device_of(_existing(session, account.id))
 
-    def change_password(self, account: Account, old: str, new: str, address: str) -> None:
+    def change_password(self, account: Account, old: str, new: str, address: str) -> Proof:
         """Sets somebody's own password, and ends all sessions of the account.
 
-        Wrong old ones are counted too, apart from log-ins. Raises AppError `password_old` and
-        `password_same`, and those of a new password that is not taken.
+        Wrong old ones are counted too, apart from log-ins. Raises AppError `password_old`, also
+        where an admin has set another one in the meantime, `password_same`, and those of a new
+        password that is not taken.
         """
         with self._database.reading() as session:
             hashed = _existing(session, account.id).password_hash
@@ -186,10 +205,23 @@ class Accounts:
         self._attempts.give_back(taken)
         if normalised(old) == normalised(new):
             raise AppError("password_same")
-        self.set_password(account.id, new)
+        made = self._hash(new, account.name)
+        with self._database.session() as session:
+            row = _unchanged(session, account.id, hashed)
+            if row is None:
+                raise AppError("password_old")
+            row.password_hash, row.must_change_password = made, False
+            _end_sessions(session, account.id)
+            add_line(session, "password_changed", row.name, account)
+            return Proof(account_of(row), made)
 
     def set_password(
-        self, account_id: int, password: str, *, must_change_password: bool = False
+        self,
+        account_id: int,
+        password: str,
+        *,
+        by: Account | None = None,
+        must_change_password: bool = False,
     ) -> None:
         """Sets a password, and ends all sessions of the account."""
         hashed = self._hash(password, self.get(account_id).name)
@@ -197,16 +229,19 @@ class Accounts:
             row = _existing(session, account_id)
             row.password_hash, row.must_change_password = hashed, must_change_password
             _end_sessions(session, account_id)
+            action = "password_reset" if must_change_password else "password_changed"
+            add_line(session, action, row.name, by)
 
-    def set_role(self, account_id: int, role: Role) -> None:
+    def set_role(self, account_id: int, role: Role, *, by: Account | None = None) -> None:
         """Changes a role, and ends all sessions of the account; the last admin stays one."""
         with self._database.alone() as session:
             row = _existing(session, account_id)
             row.role = role
             _check_admins(session)
             _end_sessions(session, account_id)
+            add_line(session, "role_changed", row.name, by, role=role)
 
-    def set_active(self, account_id: int, active: bool) -> None:
+    def set_active(self, account_id: int, active: bool, *, by: Account | None = None) -> None:
         """Disables an account, which ends its sessions, or enables it again."""
         with self._database.alone() as session:
             row = _existing(session, account_id)
@@ -214,6 +249,8 @@ class Accounts:
             if not active:
                 _check_admins(session)
             _end_sessions(session, account_id)
+            action = "account_enabled" if active else "account_disabled"
+            add_line(session, action, row.name, by)
 
     def _row(self, name: str, password: str, role: Role, must_change: bool) -> AccountRow:
         plain = clean_name(name)
@@ -230,12 +267,14 @@ class Accounts:
         check_password(password, name)
         return self._passwords.hash(password)
 
-    def _rehash(self, row: AccountRow, password: str) -> None:
+    def _rehash(self, row: AccountRow, password: str) -> str:
         """Hashes anew at today's cost, unless the password has been changed in the meantime."""
-        same = (AccountRow.id == row.id, AccountRow.password_hash == row.password_hash)
         hashed = self._passwords.hash(password)
         with self._database.session() as session:
-            session.execute(update(AccountRow).where(*same).values(password_hash=hashed))
+            same = _unchanged(session, row.id, row.password_hash)
+            if same is not None:
+                same.password_hash = hashed
+        return hashed
 
 
 def _counted(name: str) -> str:
@@ -259,6 +298,12 @@ def _existing(session: Session, account_id: int) -> AccountRow:
     if row is None:
         raise AppError("account_not_found")
     return row
+
+
+def _unchanged(session: Session, account_id: int, password_hash: str) -> AccountRow | None:
+    """The row of an account whose password is still the one that was checked; locks it."""
+    same = (AccountRow.id == account_id, AccountRow.password_hash == password_hash)
+    return session.scalar(select(AccountRow).where(*same).with_for_update())
 
 
 def _any(session: Session) -> bool:

@@ -1,8 +1,9 @@
 """Who asks, and whether the role allows it."""
 
+import re
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,7 +17,10 @@ LOGIN, OWN_ACCOUNT = "/login", "/account"
 """Where somebody is sent who must log in, and who must choose a password first."""
 
 _STATIC = "/static/"
+_LOOKUPS = 40  # at once; more than the database has connections, so that the rest is told in time
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _OF_CASES = ("cases", "saved")
+_PAGES = {"/feedback": "/agreement"}  # of forms that are sent elsewhere
 
 
 class Guard:
@@ -54,7 +58,8 @@ class Guard:
 class Identify:
     """The middleware that looks the session's token up, once a request, in a thread.
 
-    Pages alone have sessions: the API takes no cookies and static files are everybody's.
+    Pages alone have sessions: the API takes no cookies and static files are everybody's. The
+    threads are its own: while a database hangs, what needs none goes on.
 
     Args:
         app: what lies behind.
@@ -64,14 +69,17 @@ class Identify:
     def __init__(self, app: ASGIApp, sessions: Sessions) -> None:
         self._app = app
         self._sessions = sessions
+        self._threads = CapacityLimiter(_LOOKUPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Puts the account, or None, into the request's state."""
         if scope["type"] == "http" and not scope["path"].startswith((API, _STATIC)):
             request = Request(scope)
-            token = request.cookies.get(SESSION_COOKIE)
-            if token:
-                request.state.account = await run_in_threadpool(self._sessions.account, token)
+            token = request.cookies.get(SESSION_COOKIE, "")
+            if _TOKEN.fullmatch(token):
+                request.state.account = await to_thread.run_sync(
+                    self._sessions.account, token, limiter=self._threads
+                )
         await self._app(scope, receive, send)
 
 
@@ -81,5 +89,7 @@ def _return_to(request: Request) -> str:
     if request.method in ("GET", "HEAD"):
         query = request.url.query
         return f"{path}?{query}" if query else path
+    if path in _PAGES:
+        return _PAGES[path]
     steps = path.split("/")
     return "/".join(steps[: 3 if steps[1] in _OF_CASES else 2])

@@ -1,12 +1,14 @@
-"""What people do with accounts, each with its line in the audit log."""
+"""Log-ins, and what gives a password or a session out, each with its line in the audit log."""
 
 import secrets
 from dataclasses import dataclass, field
 
-from cutis.app.accounts.accounts import Account, Accounts, Role
+from cutis.app.accounts.accounts import Account, Accounts, Proof, Role, now
+from cutis.app.accounts.attempts import WINDOW
 from cutis.app.accounts.sessions import Sessions
 from cutis.app.accounts.setup import Setup
 from cutis.app.archive.archive import Archive
+from cutis.app.archive.audit import add_line, has_line
 from cutis.app.errors import AppError
 
 _SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
@@ -38,7 +40,7 @@ class People:
         self.accounts = Accounts(archive.database)
         self.sessions = Sessions(archive.database)
         self.setup = Setup(self.accounts)
-        self._record = archive.record
+        self._archive = archive
 
     def log_in(
         self, name: str, password: str, address: str, session: str = "", device: str = ""
@@ -50,65 +52,57 @@ class People:
             device: what an earlier log-in gave to the browser.
         """
         try:
-            account = self.accounts.authenticate(name, password, address, device)
+            opened = self._open(self.accounts.authenticate(name, password, address, device))
         except AppError as error:
             if error.code == "login_wrong":
-                # A name that there is not may be a password in the wrong field.
-                known = self.accounts.find(name)
-                self._record("login_failed", known.name if known else "", None)
+                self._note_failure(name)
             raise
-        self._record("login", account.name, account)
+        account = opened.account
+        self._archive.record("login", account.name, account)
         if session:
             self.sessions.close(session)
-        return self._open(account)
+        return opened
 
     def log_out(self, account: Account, token: str) -> None:
         """Ends a session."""
         self.sessions.close(token)
-        self._record("logout", account.name, account)
+        self._archive.record("logout", account.name, account)
 
     def make_first(self, token: str, name: str, password: str) -> Opened:
         """Makes the first admin, who is logged in then."""
-        account = self.setup.use(token, name, password)
-        self._record("account_added", account.name, account, role=account.role)
-        return self._open(account)
+        return self._open(self.setup.use(token, name, password))
 
     def change_password(self, account: Account, old: str, new: str, address: str) -> Opened:
         """Changes somebody's own password; this browser stays logged in, with a new token."""
-        self.accounts.change_password(account, old, new, address)
-        self._record("password_changed", account.name, account)
-        return self._open(account)
+        return self._open(self.accounts.change_password(account, old, new, address))
 
     def add(self, by: Account, name: str, role: Role) -> tuple[str, str]:
         """A new account's name and its one-time password."""
         secret = one_time_password()
-        made = self.accounts.create(name, secret, role, must_change_password=True)
-        self._record("account_added", made.name, by, role=role)
+        made = self.accounts.create(name, secret, role, by=by, must_change_password=True)
         return made.name, secret
 
     def reset(self, by: Account, account_id: int) -> tuple[str, str]:
         """An account's name and its new one-time password."""
         secret = one_time_password()
         changed = self.accounts.get(account_id)
-        self.accounts.set_password(account_id, secret, must_change_password=True)
-        self._record("password_reset", changed.name, by)
+        self.accounts.set_password(account_id, secret, by=by, must_change_password=True)
         return changed.name, secret
 
-    def set_role(self, by: Account, account_id: int, role: Role) -> None:
-        """Gives an account another role."""
-        changed = self.accounts.get(account_id)
-        self.accounts.set_role(account_id, role)
-        self._record("role_changed", changed.name, by, role=role)
+    def _open(self, proof: Proof) -> Opened:
+        token = self.sessions.open(proof.account, proof.password_hash)
+        return Opened(proof.account, token, self.accounts.device(proof.account))
 
-    def set_active(self, by: Account, account_id: int, active: bool) -> None:
-        """Disables an account, or enables it again."""
-        changed = self.accounts.get(account_id)
-        self.accounts.set_active(account_id, active)
-        action = "account_enabled" if active else "account_disabled"
-        self._record(action, changed.name, by)
+    def _note_failure(self, name: str) -> None:
+        """One line in a window for each account, and one for all names that there are not.
 
-    def _open(self, account: Account) -> Opened:
-        return Opened(account, self.sessions.open(account), self.accounts.device(account))
+        Strangers would else fill the log; and such a name may be a password in the wrong field.
+        """
+        known = self.accounts.find(name)
+        subject = known.name if known else ""
+        with self._archive.database.session() as session:
+            if not has_line(session, "login_failed", subject, now() - WINDOW):
+                add_line(session, "login_failed", subject, None)
 
 
 def one_time_password() -> str:

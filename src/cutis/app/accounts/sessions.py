@@ -35,11 +35,22 @@ class Sessions:
         self._database = database
         self._clock = clock
 
-    def open(self, account: Account) -> str:
-        """A new session's token; sessions that have ended are forgotten on the way."""
+    def open(self, account: Account, password_hash: str | None = None) -> str:
+        """A new session's token; sessions that have ended are forgotten on the way.
+
+        Args:
+            password_hash: what the password was held against; None where none was asked for.
+
+        Raises AppError `login_wrong` where the password has been changed since.
+        """
         token, at = secrets.token_urlsafe(_TOKEN_BYTES), self._clock()
         ended = or_(SessionRow.expires <= at, SessionRow.last_used <= at - IDLE)
+        own = select(AccountRow.password_hash).where(AccountRow.id == account.id)
         with self._database.session() as session:
+            # whoever changes the password now waits, and then ends this session too
+            current = session.scalar(own.with_for_update())
+            if password_hash not in (None, current):
+                raise AppError("login_wrong")
             session.execute(delete(SessionRow).where(ended))
             session.add(
                 SessionRow(

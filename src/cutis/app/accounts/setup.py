@@ -3,7 +3,7 @@
 import hmac
 import secrets
 
-from cutis.app.accounts.accounts import Account, Accounts
+from cutis.app.accounts.accounts import Accounts, Proof
 from cutis.app.errors import AppError
 
 SETUP = "/setup"
@@ -36,7 +36,7 @@ class Setup:
         if not right or not hmac.compare_digest(given, right) or self._accounts.exist():
             raise AppError("setup_closed")
 
-    def use(self, token: str, name: str, password: str) -> Account:
+    def use(self, token: str, name: str, password: str) -> Proof:
         """Makes the admin; of two at once one succeeds. Raises AppError."""
         self.check(token)
         made = self._accounts.create_first(name, password)

@@ -1,7 +1,9 @@
 """Cases on a disk: rows in the database, photos beside it."""
 
+import contextlib
 import logging
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +15,10 @@ from sqlalchemy.orm import Session
 from cutis.app.accounts.accounts import Account, account_of
 from cutis.app.archive.audit import AuditLine, add_line, read_lines
 from cutis.app.archive.database import Database
-from cutis.app.archive.files import PhotoFiles
+from cutis.app.archive.files import PhotoFiles, hash_of
 from cutis.app.archive.folder import PHOTOS, claim_folder, make_folder
 from cutis.app.archive.schema import AccountRow, CaseRow, OpinionRow, PhotoRow
-from cutis.app.cases import Case, CaseFacts, Judgement, Photo
+from cutis.app.cases import Case, CaseFacts, Judgement, Photo, is_case_id
 from cutis.app.errors import AppError
 from cutis.metrics.answer_policy import Verdict
 from cutis.taxonomy import Urgency
@@ -117,33 +119,34 @@ class Archive:
     ) -> None:
         """Saves a case: when this returns, it survives a crash; until then nothing of it stays.
 
-        Saving what the same person has saved already changes nothing. Raises AppError
-        `already_saved` where it was somebody else, and what `Database.session` raises.
+        Saving the same once more changes nothing. Raises AppError `already_saved` where somebody
+        else has saved it, or other photos or words, and what `Database.session` raises.
         """
-        with self.database.alone() as session:
-            found = session.get(CaseRow, case.id)
-            if found is not None:
-                if found.reporter_id != reporter.id:
-                    raise AppError("already_saved")
-                return
-            new: list[str] = []
-            try:
-                rows = [self._photo_row(case.id, number, photo, new)
-                        for number, photo in enumerate(case.photos, 1)]  # fmt: skip
-                row = _case_row(case, reporter.id)
-                row.patient, row.may_train, row.bundle = patient, may_train, bundle
-                row.language = language
+        row = _case_row(case, reporter.id)
+        row.patient, row.may_train, row.bundle = patient, may_train, bundle
+        row.language = language
+        new: list[str] = []
+        try:
+            with self.database.alone() as session:
+                found = session.get(CaseRow, case.id)
+                if found is not None:
+                    if not _is_same(session, found, row, case.photos):
+                        raise AppError("already_saved")
+                    return
+                photos = [self._photo_row(case.id, number, photo, new)
+                          for number, photo in enumerate(case.photos, 1)]  # fmt: skip
                 session.add(row)
                 session.flush()
-                session.add_all(rows)
+                session.add_all(photos)
                 add_line(session, "case_saved", case.id, reporter, may_train=may_train)
-                session.flush()
-            except BaseException:
-                self.files.remove(new)  # nobody else can have named them yet
-                raise
+        except BaseException:
+            self._remove_unused(new)  # a commit that was not answered may have kept them
+            raise
 
     def case(self, case_id: str) -> SavedCase | None:
         """A saved case; None where there is none."""
+        if not is_case_id(case_id):
+            return None
         with self.database.reading() as session:
             found = session.execute(
                 select(CaseRow, AccountRow)
@@ -201,7 +204,9 @@ class Archive:
     def delete(self, case_id: str, by: Account) -> None:
         """Deletes a case: rows, opinions, and the photos that no other case uses.
 
-        The audit log keeps one line without content. Raises AppError `saved_not_found`.
+        The audit log keeps one line without content. Once the rows are gone this does not fail any
+        more, since it could not be repeated: what stays on the disk is left to `sweep`. Raises
+        AppError `saved_not_found`.
         """
         with self.database.alone() as session:
             hashes = set(
@@ -213,9 +218,8 @@ class Archive:
             if gone.first() is None:
                 raise AppError("saved_not_found")
             add_line(session, "case_deleted", case_id, by)
-        # Only after the rows are gone for good, and asked anew: another case may have come.
-        with self.database.alone() as session:
-            self.files.remove(hashes - _used(session, hashes))
+        self._remove_unused(hashes)  # only after the rows are gone for good
+        self._empty_journal()
 
     def record(self, action: str, subject: str, account: Account | None, **details: object) -> None:
         """Writes a line of the audit log."""
@@ -228,9 +232,25 @@ class Archive:
             return read_lines(session, page)
 
     def sweep(self) -> int:
-        """Deletes photos that a killed process has left without a case; how many files."""
+        """Deletes photos that were left without a case, and SQLite's journal; how many files."""
         with self.database.alone() as session:
-            return self.files.sweep(set(session.scalars(select(PhotoRow.sha256).distinct())))
+            count = self.files.sweep(set(session.scalars(select(PhotoRow.sha256).distinct())))
+        self._empty_journal()
+        return count
+
+    def _remove_unused(self, hashes: Collection[str]) -> None:
+        """Deletes those of the photos that no case uses; where it fails they wait for `sweep`."""
+        if not hashes:
+            return
+        try:
+            with self.database.alone() as session:
+                self.files.remove(set(hashes) - _used(session, hashes))
+        except AppError as error:
+            logger.error("photos without a case are left for a while (%s)", error.code)
+
+    def _empty_journal(self) -> None:
+        with contextlib.suppress(AppError):  # the next one will
+            self.database.empty_journal()
 
     def _photo_row(self, case_id: str, number: int, photo: Photo, new: list[str]) -> PhotoRow:
         """Writes a photo's file; its hash is added to `new` where there was none."""
@@ -299,6 +319,16 @@ def _listed() -> Select[Any]:
     return select(CaseRow, AccountRow.name, photos, opinions).join(AccountRow, reporters)
 
 
-def _used(session: Session, hashes: set[str]) -> set[str]:
+def _is_same(session: Session, found: CaseRow, row: CaseRow, photos: tuple[Photo, ...]) -> bool:
+    """Whether a saved case is what somebody saves once more."""
+    said = ("reporter_id", "patient", "may_train", "judgement")
+    if any(getattr(found, name) != getattr(row, name) for name in said):
+        return False
+    of_case = select(PhotoRow.sha256).where(PhotoRow.case_id == found.id)
+    kept = list(session.scalars(of_case.order_by(PhotoRow.number)))
+    return kept == [hash_of(photo.preview) for photo in photos]
+
+
+def _used(session: Session, hashes: Collection[str]) -> set[str]:
     """Those of the photos that cases use."""
     return set(session.scalars(select(PhotoRow.sha256).where(PhotoRow.sha256.in_(hashes))))

@@ -1,13 +1,15 @@
 """The audit log: who did what to which case or account, and when."""
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cutis.app.accounts.accounts import Account
 from cutis.app.archive.schema import AccountRow, AuditRow
+
+if TYPE_CHECKING:
+    from cutis.app.accounts.accounts import Account
 
 LINES = 50
 """Of a page of the log."""
@@ -24,7 +26,7 @@ class AuditLine(NamedTuple):
 
 
 def add_line(
-    session: Session, action: str, subject: str, account: Account | None, **details: object
+    session: Session, action: str, subject: str, account: "Account | None", **details: object
 ) -> None:
     """Writes a line within a transaction, so that it stands there if and only if the change does.
 
@@ -41,6 +43,12 @@ def add_line(
             details=details,
         )
     )
+
+
+def has_line(session: Session, action: str, subject: str, since: datetime) -> bool:
+    """Whether such a line was written since a time."""
+    alike = (AuditRow.at > since, AuditRow.action == action, AuditRow.subject == subject)
+    return session.scalar(select(AuditRow.id).where(*alike).limit(1)) is not None
 
 
 def read_lines(session: Session, page: int) -> tuple[tuple[AuditLine, ...], int]:

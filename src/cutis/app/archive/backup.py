@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from cutis import __version__
 from cutis.app.archive.archive import Archive
+from cutis.app.archive.database import allow_long
 from cutis.app.archive.migrations import version
 from cutis.app.archive.schema import Base, PhotoRow
 from cutis.app.errors import AppError
@@ -65,6 +66,7 @@ def _write(archive: Archive, target: Path) -> Backup:
         zipfile.ZipFile(target, "w", strict_timestamps=False) as packed,
         archive.database.reading() as session,
     ):
+        allow_long(session.connection())
         # Photos first: of what is deleted in the meantime, the rows are then left out as well.
         lost = _write_photos(archive, session, packed, hashes)
         deleted, damaged = _sort_out(archive, session, lost)

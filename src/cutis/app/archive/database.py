@@ -27,6 +27,8 @@ FILE = "cutis.sqlite3"
 """The database in the archive's folder, where no server holds it."""
 
 _BUSY_S = 5  # how long one transaction waits for another
+_STATEMENT_S = 30  # how long one statement may take
+_JOURNAL_MS = 500  # how long emptying the journal waits for readers
 _POLL_S = 0.05  # between two tries for a lock that is not waited for
 _RETRY_S = 5  # after which a refused person should try again
 _LOCK = 0x637574697330  # "cutis0": of PostgreSQL's advisory locks, the one of archives
@@ -42,6 +44,7 @@ _POSTGRESQL = {  # appendix A of its manual
     "55P03": "storage_busy",  # lock not available
     "40P01": "storage_busy",  # deadlock
     "40001": "storage_busy",  # serialization failure
+    "57014": "storage_busy",  # a statement that took too long
     "53300": "storage_busy",  # too many connections
     "53100": "storage_full",  # disk full
 }
@@ -91,6 +94,7 @@ class Database:
                     _use_wal(database.engine)
                 with database.engine.begin() as connection:
                     _lock_others_out(connection)
+                    allow_long(connection)
                     if is_newer(connection):
                         raise InputError(
                             "a newer Cutis has written this archive",
@@ -134,6 +138,21 @@ class Database:
         with self.session() as session:
             _lock_others_out(session.connection())
             yield session
+
+    def empty_journal(self) -> None:
+        """Moves what SQLite's journal holds to the file, where deleted rows are overwritten.
+
+        Nothing happens while somebody reads an earlier moment, as a backup does.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return
+        with clear_errors():
+            raw = self.engine.raw_connection()
+            try:
+                raw.cursor().execute(f"PRAGMA busy_timeout={_JOURNAL_MS}")  # writers wait as long
+                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                raw.invalidate()  # others wait longer
 
     def close(self) -> None:
         """Gives all connections back."""
@@ -214,7 +233,13 @@ def _engine(place: URL) -> Engine:
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": _BUSY_S,
-                "options": f"-c lock_timeout={_BUSY_S}s -c timezone=UTC",
+                # a server that is gone without a word; libpq waits for hours
+                "tcp_user_timeout": 1000 * _BUSY_S,
+                "keepalives_idle": _BUSY_S,
+                "keepalives_interval": _BUSY_S,
+                "keepalives_count": 2,
+                "options": f"-c lock_timeout={_BUSY_S}s -c statement_timeout={_STATEMENT_S}s "
+                "-c timezone=UTC",
             },
         )
     except ModuleNotFoundError as error:
@@ -250,6 +275,12 @@ def _use_wal(engine: Engine) -> None:
                 time.sleep(_POLL_S)
     finally:
         raw.close()
+
+
+def allow_long(connection: Connection) -> None:
+    """Lets each statement of this transaction take as long as it needs."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
 
 
 def _lock_others_out(connection: Connection) -> None:

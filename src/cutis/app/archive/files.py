@@ -11,7 +11,8 @@ from pathlib import Path
 from cutis.app.errors import AppError
 
 _TEMPORARY = ".new-"
-_NAME = re.compile(r"([0-9a-f]{64})\.jpg")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(rf"({_HASH.pattern})\.jpg")
 
 
 class PhotoFiles:
@@ -32,7 +33,7 @@ class PhotoFiles:
 
         Raises OSError; then no file of it is left.
         """
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = hash_of(data)
         target = self._path(sha256)
         if _read(target) == data:
             return sha256, False
@@ -53,12 +54,12 @@ class PhotoFiles:
     def read(self, sha256: str) -> bytes:
         """A photo's bytes, checked; AppError `photo_damaged` for one that is gone or changed."""
         data = _read(self._path(sha256))
-        if data is None or hashlib.sha256(data).hexdigest() != sha256:
+        if data is None or hash_of(data) != sha256:
             raise AppError("photo_damaged")
         return data
 
     def remove(self, hashes: Collection[str]) -> None:
-        """Deletes photos, those that are gone already too."""
+        """Deletes photos, those that are gone already too; AppError `photo_damaged` as `read`."""
         for sha256 in hashes:
             path = self._path(sha256)
             path.unlink(missing_ok=True)
@@ -80,6 +81,9 @@ class PhotoFiles:
                 yield path
 
     def _path(self, sha256: str) -> Path:
+        """A photo's place; a name that is no hash could lead anywhere, and is none."""
+        if not is_hash(sha256):
+            raise AppError("photo_damaged")
         return self.folder / sha256[:2] / f"{sha256}.jpg"
 
     def _make(self, folder: Path) -> None:
@@ -87,6 +91,16 @@ class PhotoFiles:
             if not new.is_dir():
                 new.mkdir(mode=0o700, exist_ok=True)
                 _flush_folder(new.parent)
+
+
+def hash_of(data: bytes) -> str:
+    """By which a photo is named: SHA-256, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_hash(name: object) -> bool:
+    """Whether `hash_of` may have made it."""
+    return isinstance(name, str) and _HASH.fullmatch(name) is not None
 
 
 def _read(path: Path) -> bytes | None:

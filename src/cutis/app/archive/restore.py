@@ -19,15 +19,17 @@ from tqdm import tqdm
 
 from cutis.app.archive.backup import FORMAT, MANIFEST, PHOTO, ROWS, VERSION
 from cutis.app.archive.database import Database
-from cutis.app.archive.files import PhotoFiles
+from cutis.app.archive.files import PhotoFiles, is_hash
 from cutis.app.archive.folder import BINDING, PHOTOS, write_marker
 from cutis.app.archive.migrations import upgrade, version, versions
-from cutis.app.archive.schema import AuditRow, SecretRow
+from cutis.app.archive.schema import AuditRow, PhotoRow, SecretRow
+from cutis.app.settings import MEGA
 from cutis.errors import InputError
 from cutis.storage import clear_write_errors
 
 _ENTRY = re.compile(r"rows/[a-z_]+\.jsonl|photos/[0-9a-f]{64}\.jpg")
 _LONGEST_LINE = 16_000_000  # bytes
+_LARGEST_MANIFEST, _LARGEST_PHOTO = 64_000_000, 20_000_000  # bytes
 _CHUNK = 1 << 20
 _BATCH = 500  # rows inserted at a time
 _PHOTOS = PHOTO.split("{", maxsplit=1)[0]
@@ -58,7 +60,7 @@ def restore_backup(file: Path, folder: Path, url: str | None = None) -> None:
         raise InputError("this is no backup of an archive", where=file) from error
     with packed:
         try:
-            manifest = _check(packed, file)
+            manifest = _check(packed, file, folder)
         except _UNREADABLE as error:
             raise wrong from error
         try:
@@ -67,8 +69,9 @@ def restore_backup(file: Path, folder: Path, url: str | None = None) -> None:
             raise wrong from error
 
 
-def _check(packed: zipfile.ZipFile, file: Path) -> dict[str, Any]:
+def _check(packed: zipfile.ZipFile, file: Path, folder: Path) -> dict[str, Any]:
     """The manifest, after every entry was held against it."""
+    _check_sizes(packed, file, folder)
     manifest = _manifest(packed, file)
     hashes: dict[str, str] = manifest["files"]
     names = packed.namelist()
@@ -87,6 +90,26 @@ def _check(packed: zipfile.ZipFile, file: Path) -> dict[str, Any]:
     return manifest
 
 
+def _check_sizes(packed: zipfile.ZipFile, file: Path, folder: Path) -> None:
+    """Refuses what would fill memory or disk: a small file can hold gigabytes of zeros."""
+    entries = packed.infolist()
+    if any(
+        (entry.filename == MANIFEST and entry.file_size > _LARGEST_MANIFEST)
+        or (entry.filename.startswith(_PHOTOS) and entry.file_size > _LARGEST_PHOTO)
+        for entry in entries
+    ):
+        raise InputError(_WRONG, where=file, fix=_FIX)
+    needed = sum(entry.file_size for entry in entries)
+    place = next(parent for parent in folder.absolute().parents if parent.exists())
+    if needed > shutil.disk_usage(place).free:
+        raise InputError(
+            "the disk has no room for this backup",
+            where=folder,
+            expected=f"{needed / MEGA:,.0f} MB free",
+            fix="free some space or choose another folder",
+        )
+
+
 def _manifest(packed: zipfile.ZipFile, file: Path) -> dict[str, Any]:
     try:
         found = json.loads(packed.read(MANIFEST))
@@ -100,7 +123,12 @@ def _manifest(packed: zipfile.ZipFile, file: Path) -> dict[str, Any]:
             where=file,
             fix="update Cutis: pip install --upgrade cutis",
         )
-    if not isinstance(found.get("files"), dict):
+    files, damaged = found.get("files"), found.get("damaged")
+    if (
+        not isinstance(files, dict)
+        or not isinstance(damaged, list)
+        or not all(map(is_hash, damaged))
+    ):
         raise InputError(_WRONG, where=file, fix=_FIX)
     return found
 
@@ -124,7 +152,7 @@ def _restore(
                     "a backup is restored into an empty database only", where="CUTIS_DATABASE_URL"
                 )
             upgrade(connection, manifest["schema"])
-            _restore_rows(packed, connection)
+            _restore_rows(packed, connection, _photos(manifest))
             upgrade(connection)
             connection.execute(insert(SecretRow).values(name=BINDING, value=binding))
             connection.execute(insert(AuditRow).values(**_audit(manifest)))
@@ -159,7 +187,13 @@ def _restore_photos(packed: zipfile.ZipFile, files: PhotoFiles) -> None:
         files.put(packed.read(name))
 
 
-def _restore_rows(packed: zipfile.ZipFile, connection: Connection) -> None:
+def _photos(manifest: dict[str, Any]) -> set[str]:
+    """The SHA-256 of all that cases may name: what is in the backup, and what was lost before."""
+    kept = {sha256 for name, sha256 in manifest["files"].items() if name.startswith(_PHOTOS)}
+    return kept | set(manifest["damaged"])
+
+
+def _restore_rows(packed: zipfile.ZipFile, connection: Connection, photos: set[str]) -> None:
     """Fills the tables as they were in the backup's schema, which need not be the newest."""
     known = MetaData()
     known.reflect(connection)
@@ -170,6 +204,8 @@ def _restore_rows(packed: zipfile.ZipFile, connection: Connection) -> None:
             continue
         batch: list[dict[str, Any]] = []
         for row in _rows(packed, name, table):
+            if table.name == PhotoRow.__tablename__ and row["sha256"] not in photos:
+                raise ValueError("a photo that is not in the backup")
             batch.append(row)
             if len(batch) == _BATCH:
                 connection.execute(insert(table), batch)

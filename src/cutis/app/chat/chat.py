@@ -78,16 +78,15 @@ class Chat:
         """Sentences of the answer as they come, and at the end the whole answer, which counts.
 
         The last one may differ from what came before: an answer that breaks a rule is replaced.
-        Ask `pace.admit` with the case's id first.
+        Hold a place of `pace` meanwhile.
         """
         talk = self.conversations.of(question.key)
         talk.consented = talk.consented or question.consent
-        with self.pace.running(question.key[0]):
-            async with aclosing(self._pieces(question, talk)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Answer):
-                        talk.add(Turn(question.text, piece))
-                    yield piece
+        async with aclosing(self._pieces(question, talk)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Answer):
+                    talk.add(Turn(question.text, piece))
+                yield piece
 
     async def _pieces(
         self, asked: Question, talk: Conversation
@@ -113,7 +112,7 @@ class Chat:
         """The endpoint's answer; what was looked up where it fails or breaks a rule."""
         result = result_passage(asked.result, asked.words)
         given = [result, *(one for one in found if one.id != result.id)]
-        checker = Checker(asked.words.language, len(given))
+        checker = Checker(asked.words.language, given, asked.text)
         told = messages(asked.text, given, talk.turns, asked.words)
         try:
             async with aclosing(endpoint.stream(told)) as stream:

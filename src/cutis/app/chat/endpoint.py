@@ -86,14 +86,19 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         if loop.time() < self._rest_until:
             raise EndpointError("resting")
-        left = MOST_LETTERS
+        left, deadline = MOST_LETTERS, loop.time() + self._total_s
         try:
-            async with asyncio.timeout(self._total_s), aclosing(self._pieces(messages)) as pieces:
-                async for piece in pieces:
+            async with aclosing(self._pieces(messages)) as pieces:
+                while left > 0:
+                    # Around the waiting alone: around `yield` it would cancel the reader's task.
+                    async with asyncio.timeout_at(deadline):
+                        piece = await anext(pieces, None)
+                    if piece is None:
+                        return
+                    if loop.time() >= deadline:
+                        raise TimeoutError
                     yield piece[:left]
                     left -= len(piece)
-                    if left <= 0:
-                        return
         except TimeoutError as error:
             raise EndpointError("too slow") from error
         except httpx2.TimeoutException as error:

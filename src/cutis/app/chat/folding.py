@@ -24,6 +24,12 @@ _LETTERS = str.maketrans(
 )
 _LATIN = "LATIN "
 _SCRIPTS = {"en": _LATIN, "fa": "ARABIC "}  # as the letters' names begin
+_KNOWN_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzءابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهی")
+_INSIDE = re.compile(r"(?<=[^\W\d_])(?:[^\w\s]|_)+(?=[^\W\d_])")
+_INSIDE_BUT_APOSTROPHES = re.compile(r"(?<=[^\W\d_])(?:[^\w\s']|_)+(?=[^\W\d_])")
+_QUOTES = re.compile(r"[\"“”„«»‹›()]")
+_MARKS = re.compile(r"[<>*_`~#|\\]")  # of HTML and Markdown, which would part "5 *mg*"
+_TAGS = re.compile(r"<[^<>]*>")
 
 
 def fold(text: str) -> str:
@@ -37,13 +43,38 @@ def fold(text: str) -> str:
     return re.sub(r"[^\S\n]+", " ", "".join(signs)).strip()
 
 
+def readings(text: str) -> tuple[str, ...]:
+    """The folded ways in which somebody may read a text, the plainest first, without marks.
+
+    A sign between two letters may part them or not: "mel-anoma", "skin-cancer". What looks like a
+    tag may be one, and then its text is not read, or none.
+    """
+    plain = fold(_MARKS.sub("", text))
+    spaced = _QUOTES.sub(" ", _INSIDE_BUT_APOSTROPHES.sub(" ", plain))
+    unparted = fold(_INSIDE.sub("", _MARKS.sub("", text.replace("\u200c", "-"))))
+    untagged = fold(_MARKS.sub("", _TAGS.sub("", text)))
+    return tuple(dict.fromkeys((re.sub(r" +", " ", spaced), plain, unparted, untagged)))
+
+
+def has_foreign_letters(text: str) -> bool:
+    """Whether letters look like others: those of further scripts, or both scripts in one word."""
+    folded = fold(text)
+    if any(sign.isalpha() and sign not in _KNOWN_LETTERS for sign in folded):
+        return True
+    return re.search(r"[a-z][\u0600-\u06ff]|[\u0600-\u06ff][a-z]", folded) is not None
+
+
 def script_share(text: str, language: str) -> float | None:
     """The share of a language's letters among all letters; None without letters."""
+    own, letters = script_counts(text, language)
+    return own / letters if letters else None
+
+
+def script_counts(text: str, language: str) -> tuple[int, int]:
+    """How many letters are of the language's script, and how many there are."""
     letters = [sign for sign in text if sign.isalpha()]
-    if not letters:
-        return None
     script = _SCRIPTS.get(language, _LATIN)
-    return sum(unicodedata.name(sign, "").startswith(script) for sign in letters) / len(letters)
+    return sum(unicodedata.name(sign, "").startswith(script) for sign in letters), len(letters)
 
 
 def language_of_text(text: str, otherwise: str) -> str:

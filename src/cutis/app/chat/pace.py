@@ -3,8 +3,7 @@
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from cutis.app.errors import AppError
 
@@ -38,7 +37,10 @@ class Pace:
         self._running: set[str] = set()
 
     def admit(self, key: str) -> None:
-        """Counts a question about a case; AppError `chat_busy` where it is one too many."""
+        """Counts a question about a case and takes a place for it, which `release` gives back.
+
+        Raises AppError `chat_busy` where it is one too many; then no place is taken.
+        """
         now = self._clock()
         self._forget(now)
         if key in self._running or len(self._running) >= self._at_once:
@@ -51,15 +53,11 @@ class Pace:
         mine.append(now)
         self._all.append(now)
         self._asked[key] = mine
-
-    @contextmanager
-    def running(self, key: str) -> Iterator[None]:
-        """While a question is answered."""
         self._running.add(key)
-        try:
-            yield
-        finally:
-            self._running.discard(key)
+
+    def release(self, key: str) -> None:
+        """Frees the place of a case whose question is answered."""
+        self._running.discard(key)
 
     def _forget(self, now: float) -> None:
         for key, times in [*self._asked.items(), ("", self._all)]:

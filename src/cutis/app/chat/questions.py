@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cache
 
 from cutis.app.chat import vocabulary as v
-from cutis.app.chat.rules import without_marks
+from cutis.app.chat.folding import readings
 
 
 class Topic(StrEnum):
@@ -19,9 +19,9 @@ class Topic(StrEnum):
 
 def topic_of(question: str) -> Topic | None:
     """Why a question is not sent and not answered; None for one that may be."""
-    asked = without_marks(question)
+    asked = readings(question)
     for topic, rules in _patterns().items():
-        if any(rule.search(asked) for rule in rules):
+        if any(rule.search(reading) for rule in rules for reading in asked):
             return topic
     return None
 
@@ -54,19 +54,20 @@ def _patterns() -> Mapping[Topic, tuple[re.Pattern[str], ...]]:
             r"\bhow (?:much|many|often|long)\b(?! photos?| pictures?).{0,60}(?<!it )\b"
             rf"(?:take|taking|apply|use|using|put|swallow|inject|{v.PORTION}|{v.FORM}|{v.DRUG})\b",
             rf"\b(?:which|what) (?:\w+ )?(?:medicines?|antibiotics?|tablets?|pills?|{v.DRUG})\b",
-            r"^(?!.*(?:photo|picture)).*\b(?:should|can|may|must) (?:i|we|he|she) (?:take|swallow"
-            rf"|inject)\b|\b(?:take|use|apply) (?:\w+ )?{v.DRUG}\b",
+            r"^(?!.*(?:photo|picture)).*\b(?:should|can|may|must) (?:i|we|he|she) (?:swallow|inject"
+            r"|take(?! (?:this|it|that) seriously))\b|\b(?:take|use|apply) (?:\w+ )?{v.DRUG}\b",
             rf"\bhow many times\b|\b{v.NUMBER} ?(?:{v.UNIT}|{v.SMALL_UNIT})\b",
             rf"\b{v.UNIT}(?![^\W\d])",
             rf"\b{v.NUMBER} {v.PORTION}\b|\bprescri\w+|\b{v.DRUG}\b.{{0,40}}\b{v.NUMBER}\b",
             r"چه (?:دارو|قرص|کرم|پماد|امپول|کپسول)|دوز\b|مقدار مصرف",
-            rf"(?:چند|چه? ?قدر|چه مقدار|هر چند|روزی چند)\b.{{0,50}}"
+            rf"(?:چند(?! عکس)|چه? ?قدر|چه مقدار|هر چند|روزی چند)\b.{{0,50}}"
             rf"(?:بار|قرص|کپسول|قطره|میلی|گرم|سی ?سی|ساعت|عدد|بخور|مصرف|بزنم|بمال|استفاده|تزریق"
             rf"|{v.FORM}|{v.DRUG})|نسخه (?:بده|بنویس)|{v.DRUG}.{{0,40}}(?:چند|چه? ?قدر)",
         ),
         Topic.DIAGNOSIS: (
             rf"\b(?:do|have|did|could|might|may|can|am|if|that|think|sure) (?:i|we)\b"
-            rf"(?: \S+){{0,5}}? {ill}\b|\bi have (?:\w+ )?{ill}\b.{{0,12}}\?",
+            rf"(?! (?:\w+ )?(?:prevent|avoid|recogni[sz]e|check for))(?: \S+){{0,5}}? {ill}\b"
+            rf"|\bi have (?:\w+ )?{ill}\b.{{0,12}}\?",
             rf"\b(?:is|was|could|can|may|might|does|if|whether|think|that) {mine}\b"
             rf"(?: \S+){{0,5}}? {what}\b",
             r"\bwhat (?:this|it|that)(?: \w+)? (?:is|could be|might be)\b",
@@ -75,7 +76,8 @@ def _patterns() -> Mapping[Topic, tuple[re.Pattern[str], ...]]:
             r"|\bshould (?:i|we) (?:be )?(?:worr|concern|afraid)",
             r"\bwhat (?:do|have|could|might) (?:i|we) (?:have|got)\b|\bwhat(?:'s| is) wrong\b",
             rf"\bwhat(?:'s| is|'re| are)(?: \w+)? (?:it|this|that|(?:this|the|my) {v.SPOT})"
-            r"(?: \w+)?\W*$|\bdiagnos(?:e|ing)\b|\b(?:my|the|a) (?:\w+ )?diagnosis\b",
+            r"(?: \w+)?\W*$|\bdiagnos(?:e|ing)\b"
+            r"|\b(?:my|the|a) (?:\w+ )?diagnosis\b(?! means?\b)",
             rf"{ill}(?: \S+){{0,3}}? (?:دارم|گرفته ام|گرفتم|مبتلا\S*)",
             rf"مبتلا(?:\S*) به (?:\S+ )?{ill}",
             rf"(?:\bاین(?! ها| که)|{v.PERSIAN_SPOT}(?: ?ام|م| من| پوستم))\b"

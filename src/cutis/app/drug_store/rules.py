@@ -4,7 +4,7 @@ One refusal is enough, and what is not known counts as a refusal. Each rule is o
 or of `fitting`, with a test that fails without it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -25,6 +25,7 @@ YOUNGEST = 2
 class Reason(StrEnum):
     """Why no product is shown; `drug_store.refused.VALUE` says it, `….do` what to do."""
 
+    DOCTOR = "doctor"
     URGENT = "urgent"
     MALIGNANT = "malignant"
     ALARM = "alarm"
@@ -51,15 +52,21 @@ class Offer:
 
 
 def offer(
-    judgement: Judgement, facts: CaseFacts, described: Iterable[BundleDiagnosis]
+    judgement: Judgement,
+    facts: CaseFacts,
+    described: Iterable[BundleDiagnosis],
+    said: Collection[str] = (),
 ) -> Offer | Refusal:
     """Whether products may be shown for a case.
 
-    Possible is what stands in the set of the case or of any readable photo alone.
+    Possible is what stands in the set of the case or of any readable photo alone, and what a doctor
+    has said.
 
     Args:
         described: the bundle's diagnoses; a bundle and the taxonomy must both call a diagnosis
             benign and one for self-care.
+        said: the diagnoses of a saved case by the latest opinion of each doctor. One that is not
+            for self-care refuses, whatever the others say.
     """
     possible = _possible(judgement)
     bundle = {diagnosis.id: diagnosis for diagnosis in described}
@@ -69,6 +76,7 @@ def offer(
         return all(id in of and holds(of[id]) for id in possible)
 
     refused = (
+        (Reason.DOCTOR, not all(_harmless(known.get(id)) for id in said)),
         (Reason.URGENT, judgement.urgent),
         (Reason.MALIGNANT, judgement.malignant_possible),
         (Reason.ALARM, not set(ALARMING).isdisjoint(facts.symptoms)),
@@ -84,7 +92,7 @@ def offer(
         (Reason.DELICATE, facts.site in DELICATE),
     )
     reason = next((reason for reason, holds in refused if holds), None)
-    return Offer(possible) if reason is None else Refusal(reason)
+    return Refusal(reason) if reason else Offer(tuple(dict.fromkeys((*possible, *said))))
 
 
 def fitting(offered: Offer, products: Iterable[Product]) -> tuple[Product, ...]:
@@ -103,9 +111,7 @@ def self_care_diagnoses(product: Product) -> tuple[str, ...]:
     """Those of a product's diagnoses for which it may be shown at all."""
     known = diagnoses()
     return tuple(
-        id
-        for id in product.diagnoses
-        if product.over_the_counter and _is_benign(known[id]) and _is_for_self_care(known[id])
+        id for id in product.diagnoses if product.over_the_counter and _harmless(known[id])
     )
 
 
@@ -115,6 +121,10 @@ _Described = Mapping[str, BundleDiagnosis] | Mapping[str, Diagnosis]
 def _possible(judgement: Judgement) -> tuple[str, ...]:
     readable = (photo.prediction_set for photo in judgement.photos if photo.error is None)
     return tuple(dict.fromkeys(chain(judgement.prediction_set, *readable)))
+
+
+def _harmless(diagnosis: Diagnosis | None) -> bool:
+    return diagnosis is not None and _is_benign(diagnosis) and _is_for_self_care(diagnosis)
 
 
 def _is_benign(diagnosis: BundleDiagnosis | Diagnosis) -> bool:

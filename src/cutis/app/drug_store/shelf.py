@@ -1,6 +1,6 @@
 """What a page shows of a drug store, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from cutis.app.cases import CaseFacts, Judgement
@@ -45,10 +45,15 @@ async def shelf(
     facts: CaseFacts,
     described: Iterable[BundleDiagnosis],
     words: Translator,
+    said: Collection[str] = (),
 ) -> Shelf:
-    """The products for a case, or why there are none. A store is asked only where they may be."""
+    """The products for a case, or why there are none. A store is asked only where they may be.
+
+    Args:
+        described, said: as `offer` takes them.
+    """
     host = store.host or ""
-    offered = offer(judgement, facts, described)
+    offered = offer(judgement, facts, described, said)
     if isinstance(offered, Refusal):
         return Shelf((), 0, "", False, offered.reason, True, host)
     known, ids = diagnoses(), offered.diagnoses

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from tqdm import tqdm
 
 from cutis import __version__
@@ -72,7 +73,7 @@ class LeftOut:
 
     unanswered: int
     unsettled: int  # answered, without a settled diagnosis
-    refused: int  # settled, without consent to training
+    refused: int  # settled, without consent to training of it or of a case with the same photo
     damaged: int = 0  # a photo is damaged, or the case was deleted in the meantime
 
 
@@ -107,7 +108,7 @@ def write_folder(archive: Archive, out: Path, account: Account | None = None) ->
     Raises InputError where the folder holds something else, AppError `no_feedback` where no case
     can be handed over, and others where the archive fails.
     """
-    with staged_folder(out, NOTE) as folder:
+    with staged_folder(out, NOTE, private=True) as folder:
         (folder / PHOTOS).mkdir()
         found = _write(archive, lambda name, data: (folder / name).write_bytes(data))
     return _recorded(archive, found, account)
@@ -162,18 +163,25 @@ def _read(archive: Archive) -> tuple[list[_Settled], LeftOut]:
         photos: dict[str, tuple[str, ...]] = {}
         for photo in session.scalars(select(PhotoRow).order_by(PhotoRow.case_id, PhotoRow.number)):
             photos[photo.case_id] = (*photos.get(photo.case_id, ()), photo.sha256)
+        kept_back = _refused_photos(session)
         query = select(CaseRow).where(CaseRow.id.in_(answered)).order_by(CaseRow.saved, CaseRow.id)
         for row in session.scalars(query):
             answer = settled(opinions[row.id])
             if answer is None:
                 unsettled += 1
-            elif not row.may_train:
+            elif not row.may_train or not kept_back.isdisjoint(photos.get(row.id, ())):
                 refused += 1
             else:
                 found.append(_Settled(row, answer, photos.get(row.id, ())))
         saved = session.scalar(select(func.count()).select_from(CaseRow)) or 0
     unanswered = saved - len(found) - refused - unsettled
     return found, LeftOut(unanswered, unsettled, refused)
+
+
+def _refused_photos(session: Session) -> set[str]:
+    """The SHA-256 of all photos of cases without consent to training, answered or not."""
+    refused = select(CaseRow.id).where(CaseRow.may_train.is_(False))
+    return set(session.scalars(select(PhotoRow.sha256).where(PhotoRow.case_id.in_(refused))))
 
 
 def _add(table: _Table, one: _Settled, salt: bytes) -> None:

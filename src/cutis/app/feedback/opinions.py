@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
-from cutis.app.accounts.accounts import Account
+from cutis.app.accounts.accounts import Account, Role
 from cutis.app.archive.audit import add_line
 from cutis.app.archive.database import Database
 from cutis.app.archive.schema import AccountRow, CaseRow, OpinionRow
-from cutis.app.cases import Judgement
+from cutis.app.cases import Judgement, is_case_id
 from cutis.app.errors import AppError
 from cutis.taxonomy import diagnoses
 
@@ -93,6 +93,8 @@ class Opinions:
         Returns whether it was kept: False where another opinion has come since `version`. Raises
         AppError `saved_not_found` for a case that is gone.
         """
+        if not is_case_id(case_id):
+            raise AppError("saved_not_found")
         with self._database.session() as session:
             # Locks out whoever else answers this case.
             current = session.execute(
@@ -145,6 +147,13 @@ def latest(opinions: Iterable[Opinion]) -> tuple[Opinion, ...]:
     given = tuple(opinions)
     replaced = {opinion.replaces for opinion in given}
     return tuple(opinion for opinion in given if opinion.id not in replaced)
+
+
+def hidden_from(reader: Account | None, counted: Sequence[Opinion]) -> bool:
+    """Whether a clinician must not see the opinions that count: he has given none yet."""
+    if reader is None or reader.role is Role.REPORTER:
+        return False
+    return bool(counted) and reader.id not in {one.account_id for one in counted}
 
 
 def settled(opinions: Sequence[Opinion]) -> Answer | None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from cutis.data.catalog import Catalog
 from cutis.data.feedback_rule import feedback_sources
-from cutis.data.partition import deal, group_names
+from cutis.data.partition import deal, group_names, in_groups_of
 from cutis.errors import InputError
 from cutis.evaluation.names import resolve
 from cutis.records import ModelInfo
@@ -26,6 +26,11 @@ class Cases:
     other_diagnoses: int
     sources: tuple[str, ...]
     feedback: tuple[str, ...]
+
+    def hashes(self, catalog: Catalog) -> list[str]:
+        """SHA-256 of the files, and of the pixels, of the photos and of all their copies."""
+        photos = catalog.photos[catalog.photos["image_id"].isin(self.rows["appearances"].explode())]
+        return sorted({*photos["sha256"], *photos["pixels_sha256"].dropna()})
 
     def counts(self, readable: pd.DataFrame) -> Counts:
         """What the readable ones of the rows come to."""
@@ -56,11 +61,10 @@ def find_cases(catalog: Catalog, info: ModelInfo) -> Cases:
             fix="import the clinic's own photos into a catalog, and give that one",
         )
     groups = group_names(list(catalog.photos["image_id"]), catalog.links)
-    known = catalog.photos["source"].isin(made.sources)
-    seen_groups = set(groups[catalog.photos.loc[known, "image_id"]])
+    known = catalog.photos[catalog.photos["source"].isin(made.sources)]
     rows = catalog.usable(info.view)
     rows = rows.assign(group=groups[rows["image_id"]].to_numpy())
-    seen = rows["group"].isin(seen_groups)
+    seen = in_groups_of(rows, known, catalog.links)
     rows = rows[~seen]
     truth = rows["diagnosis"].map(lambda name: resolve(name, info.diagnoses))
     own = truth.isin(info.diagnoses)
@@ -69,12 +73,13 @@ def find_cases(catalog: Catalog, info: ModelInfo) -> Cases:
     require_enough(rows, catalog, left_out)
     fold = deal(rows.assign(diagnosis=rows["truth"]), np.ones(FOLDS).tolist(), seed=0)
     sources = tuple(sorted(set(rows["source"])))
+    deciding = {image_id.partition("/")[0] for image_id in rows["deciding"].explode()}
     return Cases(
         rows=rows.assign(fold=fold),
         seen=left_out,
         other_diagnoses=int((~own).sum()),
         sources=sources,
-        feedback=tuple(n for n in feedback_sources(catalog.info.sources) if n in sources),
+        feedback=tuple(n for n in feedback_sources(catalog.info.sources) if n in deciding),
     )
 
 

@@ -20,7 +20,8 @@ _SCORES = (("log_loss", "Log loss"), ("brier", "Brier score"), ("calibration_err
 _FEEDBACK = (
     "These cases are feedback from the app. Doctors are asked first about what is urgent and what "
     "the model is unsure of, so the cases are harder than the clinic's patients on the whole, and "
-    "shares of the diagnoses among them are not those of the patients."
+    "shares of the diagnoses among them are not those of the patients: no prior is fitted to them, "
+    "and every figure here is of such cases."
 )
 
 
@@ -42,9 +43,12 @@ def promise(record: RecalibrationStudy) -> str:
         "that are nowhere higher than before: what they promised still holds"
     )
     if all(study.sets_checked for study in record.networks):
+        cases = "cases like this clinic's"
+        if record.feedback:
+            cases = "cases that are feedback like these, which the clinic's patients are not,"
         return (
-            f"{kept}, and for further cases like this clinic's they hold the true diagnosis with a "
-            f"chance of {record.level:.0%} too, over all diagnoses together that these cases show."
+            f"{kept}, and for further {cases} they hold the true diagnosis with a chance of "
+            f"{record.level:.0%} too, over all diagnoses together that these cases show."
         )
     return (
         f"{kept}; the cases are too few to promise {record.level:.0%} for this clinic, so that is "
@@ -111,8 +115,8 @@ def _network(study: NetworkStudy, record: RecalibrationStudy) -> list[Markup]:
             html.table(
                 ["First answer found, %", "Photos of it", "Before", "After"],
                 _found_rows(study, record),
-                caption="A prior makes rare diagnoses less often the first answer; the sets below "
-                "are not narrowed by that.",
+                caption="A prior makes rare diagnoses less often the first answer; none is fitted "
+                "where fewer of what is not benign may be found. The sets are not narrowed by it.",
             ),
         ),
         html.section(
@@ -127,12 +131,14 @@ def _network(study: NetworkStudy, record: RecalibrationStudy) -> list[Markup]:
 
 def _found_rows(study: NetworkStudy, record: RecalibrationStudy) -> list[Sequence[html.Content]]:
     counts = record.counts.diagnoses
-    return [
+    rows: list[Sequence[html.Content]] = [
         [display_name(name), counts[name], figure_text(study.before.found[name]),
          figure_text(study.after.found[name])]
         for name in study.before.found
         if name in counts
     ]  # fmt: skip
+    found = (one.not_benign_found for one in (study.before, study.after))
+    return [*rows, ["Any that is not benign, by any such", "", *map(figure_text, found)]]
 
 
 def _limits(study: NetworkStudy) -> list[html.Content]:
@@ -155,9 +161,9 @@ def _fitted(study: NetworkStudy, record: RecalibrationStudy) -> list[Markup]:
     ]
     return [
         html.paragraph(
-            f"{study.way.capitalize()}: of nothing, temperature alone, and temperature and prior, "
-            "this has the lowest log loss in cross-validation. Temperature "
-            f"{study.exported_temperature:.3f} before, {study.temperature:.3f} after."
+            f"{study.way.capitalize()}: of {_ways(study)}, this has the lowest log loss in "
+            f"cross-validation. Temperature {study.exported_temperature:.3f} before, "
+            f"{study.temperature:.3f} after."
         ),
         html.table(
             ["Diagnosis", "Odds times", "Threshold before", "After"],
@@ -166,6 +172,12 @@ def _fitted(study: NetworkStudy, record: RecalibrationStudy) -> list[Markup]:
             "exported, a diagnosis is in the set.",
         ),
     ]
+
+
+def _ways(study: NetworkStudy) -> str:
+    if study.no_prior:
+        return f"nothing and temperature (no prior: {study.no_prior})"
+    return "nothing, temperature alone, and temperature and prior"
 
 
 def _method(record: RecalibrationStudy) -> list[html.Content]:

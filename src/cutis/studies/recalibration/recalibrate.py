@@ -9,29 +9,16 @@ from tqdm import tqdm
 from cutis import __version__
 from cutis.data.catalog import Catalog
 from cutis.errors import CheckFailedError, InputError
-from cutis.metrics.bootstrap import Floats
-from cutis.metrics.calibration import softmax
-from cutis.metrics.conformal import prediction_sets
-from cutis.metrics.recalibration import (
-    Photos,
-    Scaling,
-    choose_way,
-    cross_validated,
-    fit_scaling,
-)
+from cutis.metrics.recalibration import Photos
 from cutis.records import ModelInfo
 from cutis.runtime import Predictor, predict_photos
 from cutis.runtime.bundle import INFO_FILE, MODEL_FILES, BundleInfo, read_info
 from cutis.runtime.engines import installed_engines, runs
-from cutis.runtime.stream import DISTANCE
 from cutis.storage import refuse_other_content, staged_folder
-from cutis.studies.abstention_record import Figure
 from cutis.studies.recalibration.cases import FOLDS, Cases, find_cases, require_enough
-from cutis.studies.recalibration.promises import clinic_policy, cross_validated_sets
 from cutis.studies.recalibration.record import NetworkStudy, RecalibrationStudy
-from cutis.studies.recalibration.scores import differences, judged, judged_sets, mean_figure
+from cutis.studies.recalibration.study import Network, kept_share, study_network
 from cutis.studies.recalibration.writing import write_recalibrated
-from cutis.taxonomy import Malignancy
 
 
 def recalibrate(bundle: Path, data: Path, out: Path) -> RecalibrationStudy:
@@ -49,7 +36,8 @@ def recalibrate(bundle: Path, data: Path, out: Path) -> RecalibrationStudy:
 
     Raises InputError for fewer than 50 cases, cases of one diagnosis, a bundle that is recalibrated
     already or has no policy, and an `out` that is the bundle or holds something else;
-    CheckFailedError, with nothing written, where calibration gets no better in cross-validation.
+    CheckFailedError, with nothing written, where calibration gets no better in cross-validation,
+    or where that has a price: see `NetworkStudy.failures`.
     """
     refuse_other_content(out, INFO_FILE)
     info = read_info(bundle)
@@ -63,7 +51,13 @@ def recalibrate(bundle: Path, data: Path, out: Path) -> RecalibrationStudy:
     for name, predictor in predictors.items():
         readable, table = answers(predictor, catalog, cases)
         require_enough(readable, catalog, cases.seen)
-        study = _studied(predictor, readable, table)
+        photos = photos_of(model, readable, table)
+        study = study_network(
+            Network.of(predictor),
+            photos,
+            feedback=bool(cases.feedback),
+            kept=kept_share(predictor, photos, table),
+        )
         if study.failures and made:
             kept[name] = "; ".join(study.failures)
         elif study.failures:
@@ -83,7 +77,7 @@ def recalibrate(bundle: Path, data: Path, out: Path) -> RecalibrationStudy:
         as_exported=kept,
     )
     with staged_folder(out, INFO_FILE) as folder:
-        write_recalibrated(bundle, info, record, folder)
+        write_recalibrated(bundle, info, record, cases.hashes(catalog), folder)
     return record
 
 
@@ -166,65 +160,6 @@ def photos_of(model: ModelInfo, rows: pd.DataFrame, table: pd.DataFrame) -> Phot
     )
 
 
-def _studied(predictor: Predictor, rows: pd.DataFrame, table: pd.DataFrame) -> NetworkStudy:
-    """One network: what is fitted, and everything before and after."""
-    model, policy = predictor.model_info, predictor.policy
-    if policy is None:
-        raise ValueError("networks without a policy are not recalibrated")
-    names, photos = model.diagnoses, photos_of(model, rows, table)
-    as_exported = Scaling(model.temperature, np.zeros(len(names)))
-    # Rounded as the predictor's are, from which the policy's thresholds come.
-    exported = softmax(photos.logits, model.temperature).astype(np.float32).astype(np.float64)
-    implied = implied_shares(model)
-    way = choose_way(photos, as_exported, implied)
-    scaling = fit_scaling(photos, way, as_exported, implied)
-    shown = cross_validated(photos, as_exported, implied)
-    suspect = np.array(
-        [diagnosis.malignancy != Malignancy.BENIGN for diagnosis in predictor.info.diagnoses]
-    )
-    widened, enough = clinic_policy(policy, exported, photos)
-    before = prediction_sets(exported, np.asarray(policy.set_thresholds))
-    after = cross_validated_sets(policy, exported, shown, photos)
-    return NetworkStudy(
-        network=predictor.model,
-        engine=predictor.engine,
-        way=way,
-        temperature=scaling.temperature,
-        exported_temperature=model.temperature,
-        offsets=tuple(scaling.offsets.tolist()),
-        before=judged(photos, exported, names, suspect),
-        after=judged(photos, shown, names, suspect),
-        difference=differences(photos, exported, shown),
-        thresholds=widened.set_thresholds,
-        exported_thresholds=policy.set_thresholds,
-        sets_checked=enough,
-        sets_before=judged_sets(photos, before, policy, suspect),
-        sets_after=judged_sets(photos, after, policy, suspect),
-        kept=_kept(predictor, photos, table),
-    )
-
-
-def implied_shares(model: ModelInfo) -> Floats:
-    """(K,) the shares of the diagnoses that a model's logits stand for.
-
-    Equal ones where training left its shares out of the logits (logit adjustment), else those of
-    the training photos, one more of each so that none is zero.
-    """
-    counts = np.ones(len(model.diagnoses))
-    if model.log_prior is None:
-        trained = model.provenance.train_counts
-        counts += [trained.get(name, 0) for name in model.diagnoses]
-    return np.asarray(counts / counts.sum())
-
-
-def _kept(predictor: Predictor, photos: Photos, table: pd.DataFrame) -> Figure | None:
-    limit = None if predictor.policy is None else predictor.policy.highest_distance
-    if limit is None:
-        return None
-    within = (table[DISTANCE] <= limit).to_numpy(bool)
-    return mean_figure(photos, within, np.ones(within.size))
-
-
 def _no_better(study: NetworkStudy, catalog: Catalog) -> CheckFailedError:
     values = [
         f"{words} {getattr(study.before, name).value:.3f} before, "
@@ -236,9 +171,8 @@ def _no_better(study: NetworkStudy, catalog: Catalog) -> CheckFailedError:
         )
     ]
     return CheckFailedError(
-        f"recalibrating makes the probabilities no better ({'; '.join(study.failures)}); nothing "
-        "was written",
+        f"there is no recalibration to rely on ({'; '.join(study.failures)}); nothing was written",
         where=f"{catalog.folder}: {', '.join(values)}, in cross-validation",
-        expected="a lower log loss on cases that nothing was fitted to",
+        expected="a lower log loss on cases that nothing was fitted to, at no cost",
         fix="keep the bundle as it is; more cases may change this",
     )

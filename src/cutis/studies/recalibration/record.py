@@ -1,8 +1,11 @@
 """The record of a recalibration, as it stands in `recalibration.json` of the bundle."""
 
-from cutis.metrics.recalibration import CurvePoint, Way
+from cutis.metrics.recalibration import SHARPEST, CurvePoint, Way
 from cutis.records import FORMAT_VERSION, Record
 from cutis.studies.abstention_record import Figure
+
+LEAST_WRONG = 5
+"""With fewer cases answered wrongly nobody can say how often that happens."""
 
 
 class Judged(Record):
@@ -13,6 +16,7 @@ class Judged(Record):
     calibration_error: Figure
     accuracy: Figure  # of the most probable diagnosis
     found: dict[str, Figure]  # sensitivity of the most probable diagnosis, by diagnosis
+    not_benign_found: Figure  # of the cases not known to be benign: the most probable one is not
     reliability: tuple[CurvePoint, ...]  # of the most probable diagnosis
     not_benign: tuple[CurvePoint, ...]  # of all diagnoses together that are not known to be benign
 
@@ -35,9 +39,13 @@ class NetworkStudy(Record):
     temperature: float  # the fitted one
     exported_temperature: float
     offsets: tuple[float, ...]  # in the order of the diagnoses
+    no_prior: str  # why none could be fitted; empty where one could
+    wrong: int  # cases of which a photo is answered wrongly as exported
     before: Judged
     after: Judged
-    difference: dict[str, Figure]  # after - before, of log_loss, brier and calibration_error
+    # After - before, of log_loss, brier, calibration_error and not_benign_found, and of what the
+    # sets have missed.
+    difference: dict[str, Figure]
     thresholds: tuple[float, ...]
     exported_thresholds: tuple[float, ...]
     sets_checked: bool  # there were enough cases for thresholds of their own
@@ -46,19 +54,42 @@ class NetworkStudy(Record):
     kept: Figure | None  # share of cases not unlike the training photos; None: not measured
 
     @property
+    def finds_as_many(self) -> bool:
+        """Whether the cases show that no fewer of the not benign ones are found than before.
+
+        No interval excuses a loss here: few cases would excuse every one.
+        """
+        change = self.difference["not_benign_found"].value
+        return change is not None and change >= 0
+
+    @property
     def failures(self) -> tuple[str, ...]:
         """Why it must not be taken, in words: the log loss is the score that was fitted, the others
         may vary by chance.
         """
         worse = []
+        if self.wrong < LEAST_WRONG:
+            worse.append(
+                f"only {self.wrong} of the cases are answered wrongly, so nothing says how sure "
+                "the model may be"
+            )
+        if self.temperature <= SHARPEST * self.exported_temperature * (1 + 1e-6):
+            worse.append("the cases are so easy that the temperature falls to its lower limit")
         gain = self.difference["log_loss"].high
         if self.way == Way.NOTHING or gain is None or gain >= 0:
             worse.append("the log loss does not fall by more than chance")
-        for name, words in (("brier", "the Brier score"), ("calibration_error", "the ECE")):
+        for name, words in _MUST_NOT_RISE.items():
             loss = self.difference[name].low
             if loss is not None and loss > 0:
                 worse.append(f"{words} rises")
         return tuple(worse)
+
+
+_MUST_NOT_RISE = {
+    "brier": "the Brier score",
+    "calibration_error": "the ECE",
+    "missed": "the share of not benign cases that are answered with benign diagnoses alone",
+}
 
 
 class Counts(Record):

@@ -16,6 +16,7 @@ from cutis.studies.recalibration.record import Judged, Sets
 
 _CASES_OF_A_POINT = 20
 _POINTS = 10
+_COMPARED = ("log_loss", "brier", "calibration_error", "not_benign_found")
 
 Bools = NDArray[np.bool_]
 
@@ -28,7 +29,7 @@ def judged(
     Args:
         suspect: (K,) which diagnoses are not known to be benign.
     """
-    found = bootstrap(_statistic(photos, probabilities), photos.group, Resampling())
+    found = bootstrap(_statistic(photos, probabilities, suspect), photos.group, Resampling())
     cases = int(photos.group.max()) + 1
     bins = int(np.clip(cases // _CASES_OF_A_POINT, 2, _POINTS))
     first = probabilities.argmax(axis=1)
@@ -38,6 +39,7 @@ def judged(
         calibration_error=_figure(found["calibration_error"]),
         accuracy=_figure(found["accuracy"]),
         found={name: _figure(found["found"], k) for k, name in enumerate(diagnoses)},
+        not_benign_found=_figure(found["not_benign_found"]),
         reliability=tuple(
             reliability_curve(
                 probabilities.max(axis=1), first == photos.truth, photos.group, bins=bins
@@ -54,13 +56,13 @@ def judged(
     )
 
 
-def differences(photos: Photos, before: Floats, after: Floats) -> dict[str, Figure]:
+def differences(photos: Photos, before: Floats, after: Floats, suspect: Bools) -> dict[str, Figure]:
     """After minus before on the same cases, with intervals of the difference itself."""
-    scores = _statistic(photos, before), _statistic(photos, after)
+    scores = _statistic(photos, before, suspect), _statistic(photos, after, suspect)
 
     def statistic(weights: Floats) -> Mapping[str, Floats]:
         old, new = (score(weights) for score in scores)
-        return {name: new[name] - old[name] for name in ("log_loss", "brier", "calibration_error")}
+        return {name: new[name] - old[name] for name in _COMPARED}
 
     found = bootstrap(statistic, photos.group, Resampling())
     return {name: _figure(values) for name, values in found.items()}
@@ -69,9 +71,8 @@ def differences(photos: Photos, before: Floats, after: Floats) -> dict[str, Figu
 def judged_sets(photos: Photos, sets: Bools, policy: AnswerPolicy, suspect: Bools) -> Sets:
     """What (N, K) sets are worth, by their size and what they hold."""
     size = sets.sum(axis=1)
-    refused = (size == 0) | (size > min(policy.largest_set, sets.shape[1] - 1))
+    refused, missed = _answered(sets, policy, suspect)
     grave = suspect[photos.truth]
-    missed = ~refused & ~(sets & suspect).any(axis=1)
     hit = np.take_along_axis(sets, photos.truth[:, None], axis=1)[:, 0]
     means = {
         "coverage": (hit, np.ones(hit.size)),
@@ -80,6 +81,21 @@ def judged_sets(photos: Photos, sets: Bools, policy: AnswerPolicy, suspect: Bool
         "missed": (missed, grave),
     }
     return Sets(**{name: mean_figure(photos, *pair) for name, pair in means.items()})
+
+
+def more_missed(
+    photos: Photos, before: Bools, after: Bools, policy: AnswerPolicy, suspect: Bools
+) -> Figure:
+    """By how much the share rises that `Sets.missed` is, from (N, K) sets to others."""
+    old, new = (_answered(sets, policy, suspect)[1].astype(int) for sets in (before, after))
+    return mean_figure(photos, new - old, suspect[photos.truth])
+
+
+def _answered(sets: Bools, policy: AnswerPolicy, suspect: Bools) -> tuple[Bools, Bools]:
+    """(N,) which sets are no answer, and which are one of benign diagnoses alone."""
+    size = sets.sum(axis=1)
+    refused = (size == 0) | (size > min(policy.largest_set, sets.shape[1] - 1))
+    return refused, ~refused & ~(sets & suspect).any(axis=1)
 
 
 def mean_figure(photos: Photos, values: NDArray[np.generic], chosen: NDArray[np.generic]) -> Figure:
@@ -94,9 +110,13 @@ def mean_figure(photos: Photos, values: NDArray[np.generic], chosen: NDArray[np.
     return _figure(found["mean"])
 
 
-def _statistic(photos: Photos, probabilities: Floats) -> Callable[[Floats], Mapping[str, Floats]]:
+def _statistic(
+    photos: Photos, probabilities: Floats, suspect: Bools
+) -> Callable[[Floats], Mapping[str, Floats]]:
     truths = np.eye(probabilities.shape[1])[photos.truth]
-    correct = probabilities.argmax(axis=1) == photos.truth
+    first = probabilities.argmax(axis=1)
+    correct = first == photos.truth
+    grave = suspect[photos.truth].astype(np.float64)
     confidence = probabilities.max(axis=1)
     means = {
         "log_loss": log_losses(probabilities, photos.truth),
@@ -110,6 +130,7 @@ def _statistic(photos: Photos, probabilities: Floats) -> Callable[[Floats], Mapp
             **{name: ratio(each @ values, each.sum(axis=1)) for name, values in means.items()},
             "calibration_error": calibration_error(confidence, correct, each),
             "found": ratio(each @ (truths * correct[:, None]), each @ truths),
+            "not_benign_found": ratio(each @ (grave * suspect[first]), each @ grave),
         }
 
     return scores

@@ -1,12 +1,15 @@
 """The recalibrated bundle: the same networks, the new record, and a card that says so."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from cutis.runtime.bundle import (
     CARD_FILE,
+    FITTED_FILE,
     INFO_FILE,
     BundleInfo,
     Recalibration,
+    photo_code,
     read_file,
     write_info,
 )
@@ -23,17 +26,26 @@ _OUTPUT = "probabilities are their softmax "
 
 
 def write_recalibrated(
-    bundle: Path, info: BundleInfo, record: RecalibrationStudy, folder: Path
+    bundle: Path,
+    info: BundleInfo,
+    record: RecalibrationStudy,
+    hashes: Iterable[str],
+    folder: Path,
 ) -> None:
     """Writes the whole bundle into an empty folder.
 
     The networks and their parity are copied as they are: logits do not change. Raises InputError
     where a file of the bundle was changed.
+
+    Args:
+        hashes: of the photos, by which they are known again.
     """
     for name in info.files:
         (folder / name).write_bytes(read_file(bundle, info, name))
     (folder / RECORD_FILE).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / PAGE_FILE).write_text(recalibration_page(record), encoding="utf-8")
+    codes = sorted(photo_code(hash, record.catalog_sha256) for hash in hashes)
+    (folder / FITTED_FILE).write_text("\n".join(codes) + "\n", encoding="utf-8")
     if CARD_FILE in info.files:
         card = (folder / CARD_FILE).read_text(encoding="utf-8")
         (folder / CARD_FILE).write_text(card_with(card, record), encoding="utf-8")

@@ -241,7 +241,7 @@ def _describe(
         preprocessing=preprocessing_of(recipe),
         threshold=threshold,
         provenance=provenance_of(
-            recipe, catalog, split, train, sorted(train["diagnosis"].unique()), start
+            recipe, catalog, split, rows, sorted(train["diagnosis"].unique()), start
         ),
         licence=licence_of(catalog, train),
     )
