@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/cutis demo --out $(DEMO)
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

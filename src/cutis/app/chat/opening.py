@@ -3,6 +3,7 @@
 import os
 
 from cutis.app.chat.chat import Chat
+from cutis.app.chat.checking import prepare
 from cutis.app.chat.endpoint import Endpoint
 from cutis.errors import InputError
 
@@ -20,4 +21,6 @@ def open_chat(url: str | None, model: str | None, *, proxies: bool = False) -> C
         if model is not None:
             raise InputError("a chat model needs an endpoint", fix="add --chat-url URL")
         return None
-    return Chat(Endpoint(url, model or "", os.environ.get(KEY), proxies=proxies))
+    chat = Chat(Endpoint(url, model or "", os.environ.get(KEY), proxies=proxies))
+    prepare()
+    return chat
