@@ -185,3 +185,28 @@ class SegmenterInfo(Record):
     threshold: float = 0.5  # from this probability on a pixel is lesion; chosen on validation
     provenance: Provenance
     licence: str
+
+
+class Feedback:
+    """The folder in which the app hands confirmed cases over to `cutis import`."""
+
+    FORMAT = "cutis-feedback"
+    VERSION = 1
+    TABLE = "feedback.csv"
+    NOTE = "feedback.json"
+    PHOTOS = "photos"
+    COLUMNS = (
+        "image",
+        "case",
+        "patient",
+        "diagnosis",
+        "confirmed_by",
+        "model_diagnosis",
+        "age",
+        "sex",
+        "site",
+        "bundle",
+        "saved",
+    )
+    CONFIRMED_BY = ("histology", "confocal", "consensus", "follow_up", "clinical")
+    """How a diagnosis may have been confirmed, the surest first."""

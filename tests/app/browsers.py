@@ -3,19 +3,17 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 
 from fastapi import FastAPI
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from cutis.app.accounts.accounts import Account, Role
+from cutis.app.accounts.accounts import Role
 from cutis.app.accounts.sessions import Sessions
 from cutis.app.archive.archive import Archive
-from cutis.app.archive.schema import AccountRow
 from cutis.app.security import SESSION_COOKIE
 
-from .conftest import HOST, encoded
+from .conftest import HOST, encoded, make_account
 
 LogIn = Callable[[Role, str], TestClient]
 
@@ -26,7 +24,7 @@ def browsers(app: FastAPI, archive: Archive) -> Iterator[LogIn]:
     with ExitStack() as opened:
 
         def log_in(role: Role, name: str) -> TestClient:
-            account = make_account(archive, role, name)
+            account = make_account(archive, name, role)
             client = TestClient(app, base_url=HOST)
             client.cookies.set(SESSION_COOKIE, Sessions(archive.database).open(account))
             opened.callback(client.close)
@@ -34,22 +32,6 @@ def browsers(app: FastAPI, archive: Archive) -> Iterator[LogIn]:
 
         opened.enter_context(TestClient(app, base_url=HOST))
         yield log_in
-
-
-def make_account(archive: Archive, role: Role, name: str) -> Account:
-    """An account that nobody can log in with."""
-    row = AccountRow(
-        name=name,
-        role=role,
-        password_hash="none",
-        active=True,
-        created=datetime.now(UTC),
-        must_change_password=False,
-    )
-    with archive.database.session() as session:
-        session.add(row)
-        session.flush()
-        return Account(row.id, name, role)
 
 
 def post(client: TestClient, path: str, **fields: str) -> Response:

@@ -9,6 +9,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from starlette.testclient import TestClient
 
+from cutis.app.accounts.accounts import Account, Role
 from cutis.app.archive.archive import Archive
+from cutis.app.archive.schema import AccountRow
 from cutis.app.cases import Judgement
 from cutis.app.server import bind, create_app, make_server
 from cutis.app.settings import Settings
@@ -252,6 +255,22 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
         return None
     server: Path = request.getfixturevalue("postgresql_server")
     return postgresql.new_database(server, f"test_{next(_numbers)}")
+
+
+def make_account(archive: Archive, name: str, role: Role = Role.CLINICIAN) -> Account:
+    """An account that nobody can log in with; a test opens its sessions."""
+    row = AccountRow(
+        name=name,
+        role=role,
+        password_hash="none",
+        active=True,
+        created=datetime.now(UTC),
+        must_change_password=False,
+    )
+    with archive.database.session() as session:
+        session.add(row)
+        session.flush()
+        return Account(row.id, name, role)
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from cutis.cli import run
 from cutis.data.catalog import Catalog, CatalogOptions, SourceInfo, write_catalog
 from cutis.data.importer import import_sources
 from cutis.data.sources import read_source
-from cutis.data.sources.feedback import COLUMNS, CONFIRMED_BY
 from cutis.data.splits import Split, load_split, make_split, part_rows
 from cutis.errors import InputError
-from cutis.records import Part
+from cutis.records import Feedback, Part
 
 MakeCatalog = Callable[..., Catalog]
 Row = dict[str, str]
@@ -34,7 +33,7 @@ def jpeg(seed: int) -> bytes:
 
 def confirmed(seed: int, **cells: str) -> Row:
     """A row about the photo of a seed; each seed is a case and a patient of its own."""
-    row = dict.fromkeys(COLUMNS, "")
+    row = dict.fromkeys(Feedback.COLUMNS, "")
     row |= {
         "image": f"{hashlib.sha256(jpeg(seed)).hexdigest()}.jpg",
         "case": f"{seed:016x}",
@@ -57,7 +56,7 @@ def write_feedback(
         name = f"{hashlib.sha256(content).hexdigest()}.jpg"
         (folder / "photos" / name).write_bytes(content)
     with (folder / "feedback.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, Feedback.COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
     said = {
@@ -96,16 +95,7 @@ def test_every_word_of_confirmation_is_one_that_tables_keep() -> None:
 
     from cutis.data.sources.tables import clean_confirmation
 
-    assert tuple(clean_confirmation(pd.Series(CONFIRMED_BY))) == CONFIRMED_BY
-
-
-def test_the_app_writes_what_is_read_here() -> None:
-    from cutis.app.feedback import handover, opinions
-    from cutis.data.sources import feedback
-
-    assert handover.COLUMNS == feedback.COLUMNS
-    assert (handover.FORMAT, handover.VERSION) == (feedback.FORMAT, feedback.VERSION)
-    assert set(opinions.CONFIRMATIONS) == set(CONFIRMED_BY)
+    assert tuple(clean_confirmation(pd.Series(Feedback.CONFIRMED_BY))) == Feedback.CONFIRMED_BY
 
 
 def test_a_photo_of_two_cases_has_two_rows_and_a_repeated_one_counts_once(tmp_path: Path) -> None:

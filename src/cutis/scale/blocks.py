@@ -20,7 +20,7 @@ STALL_SECONDS = 300.0
 """Without any progress for so long the work ends; a block takes seconds."""
 
 _WAVE = 500_000  # photos whose paths lie in the cluster's memory at a time
-_TRIES = 4  # times that a process is started anew, and that a block is done again
+_TRIES = 4  # times that a process is started anew
 _PHOTO, _NODE = "photo", "node"
 
 
@@ -63,7 +63,8 @@ def _wave(
                 min_size=1, max_size=cluster.cpus, initial_size=cluster.cpus
             ),
             max_restarts=_TRIES,
-            max_task_retries=_TRIES,
+            # While a dead node is not yet given up each retry fails at once; restarts bound them.
+            max_task_retries=-1,
         )
     with clear_errors(cluster.address):
         made = iter(rows.iter_batches(batch_size=None, batch_format="pyarrow"))

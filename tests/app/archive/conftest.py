@@ -1,36 +1,20 @@
 """People with accounts, and cases to save."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 
 from cutis.app.accounts.accounts import Account, Role
 from cutis.app.archive.archive import Archive
-from cutis.app.archive.schema import AccountRow
 from cutis.app.cases import Case, CaseFacts, Judgement, Photo
 from cutis.metrics.answer_policy import Verdict
 from cutis.runtime import PhotoAnswer
 from cutis.taxonomy import Urgency
 
+from ..conftest import make_account
+
 NOTE = "خارش from May, «a note»"
 SHARES = {"melanoma": 0.6, "dermatofibroma": 0.3, "melanocytic_nevus": 0.1}
-
-
-def make_account(archive: Archive, name: str, role: Role) -> Account:
-    """An account that nobody can log in with."""
-    row = AccountRow(
-        name=name,
-        role=role,
-        password_hash="none",
-        active=True,
-        created=datetime.now(UTC),
-        must_change_password=False,
-    )
-    with archive.database.session() as session:
-        session.add(row)
-        session.flush()
-        return Account(row.id, name, role)
 
 
 def make_case(*photos: bytes, **judged: object) -> Case:

@@ -167,7 +167,7 @@ def test_deleting_leaves_one_line_without_content(
 def test_sqlite_overwrites_what_is_deleted(tmp_path: Path) -> None:
     from cutis.app.accounts.accounts import Role
 
-    from .conftest import make_account
+    from ..conftest import make_account
 
     archive = Archive.open(tmp_path / "archive")
     reporter = make_account(archive, "reporter", Role.REPORTER)

@@ -25,7 +25,8 @@ from cutis.app.archive.schema import OpinionRow, SecretRow, SessionRow
 from cutis.cli import run
 from cutis.errors import InputError
 
-from .conftest import files, make_account, make_case, save, tables
+from ..conftest import make_account
+from .conftest import files, make_case, save, tables
 
 ALL = ["accounts", "cases", "photos", "opinions", "sessions"]
 Change = Callable[[dict[str, bytes]], object]

@@ -16,7 +16,8 @@ from cutis.app.archive.database import FILE
 from cutis.app.archive.schema import CaseRow
 from cutis.app.errors import AppError
 
-from .conftest import NOTE, files, make_account, make_case, save, tables
+from ..conftest import make_account
+from .conftest import NOTE, files, make_case, save, tables
 
 SECRET = "p-7-secret"
 

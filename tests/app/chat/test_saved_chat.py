@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 import pytest
 from fastapi import FastAPI
@@ -12,7 +11,6 @@ from starlette.testclient import TestClient
 from cutis.app.accounts.accounts import Account, Role
 from cutis.app.accounts.sessions import Sessions
 from cutis.app.archive.archive import Archive
-from cutis.app.archive.schema import AccountRow
 from cutis.app.cases import Case, CaseFacts, Judgement, Photo
 from cutis.app.chat import Chat
 from cutis.app.i18n import translator
@@ -21,29 +19,14 @@ from cutis.metrics.answer_policy import Verdict
 from cutis.runtime import PhotoAnswer
 from cutis.taxonomy import Urgency
 
-from ..conftest import DIAGNOSES, HOST, MakeApp, encoded
+from ..conftest import DIAGNOSES, HOST, MakeApp, encoded, make_account
 
 QUESTION = "What is melanoma, my secret question?"
 
 
-def account(archive: Archive, name: str, role: Role) -> Account:
-    row = AccountRow(
-        name=name,
-        role=role,
-        password_hash="none",
-        active=True,
-        created=datetime.now(UTC),
-        must_change_password=False,
-    )
-    with archive.database.session() as session:
-        session.add(row)
-        session.flush()
-        return Account(row.id, name, role)
-
-
 @pytest.fixture
 def reporter(archive: Archive) -> Account:
-    return account(archive, "reporter", Role.REPORTER)
+    return make_account(archive, "reporter", Role.REPORTER)
 
 
 @pytest.fixture
@@ -106,7 +89,7 @@ def test_others_do_not_see_what_was_asked(
     opened: Open, archive: Archive, reporter: Account, saved: str
 ) -> None:
     ask(opened(reporter), saved)
-    clinician = opened(account(archive, "ada", Role.CLINICIAN))
+    clinician = opened(make_account(archive, "ada", Role.CLINICIAN))
     assert QUESTION not in html.unescape(clinician.get(saved).text)
     assert ask(clinician, saved).status_code == 303
 
@@ -115,7 +98,7 @@ def test_strangers_are_refused(opened: Open, archive: Archive, saved: str, chat:
     visitor = ask(opened(None), saved)
     assert visitor.status_code == 303
     assert visitor.headers["location"].startswith("/login")
-    other = account(archive, "other", Role.REPORTER)
+    other = make_account(archive, "other", Role.REPORTER)
     assert ask(opened(other), saved).status_code == 404
     assert len(chat.conversations) == 0
 
@@ -128,7 +111,7 @@ def test_the_forms_token_is_checked(opened: Open, reporter: Account, saved: str)
 def test_a_deleted_case_takes_all_its_conversations_along(
     opened: Open, archive: Archive, reporter: Account, saved: str, chat: Chat
 ) -> None:
-    clinician = account(archive, "ada", Role.CLINICIAN)
+    clinician = make_account(archive, "ada", Role.CLINICIAN)
     for who in (reporter, clinician):
         ask(opened(who), saved)
     assert len(chat.conversations) == 2

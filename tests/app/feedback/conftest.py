@@ -1,38 +1,20 @@
 """Clinicians, and saved cases with an answer of the model."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import pytest
 
 from cutis.app.accounts.accounts import Account, Role
 from cutis.app.archive.archive import Archive
-from cutis.app.archive.schema import AccountRow
 from cutis.app.cases import Case, CaseFacts, Judgement, Photo
 from cutis.app.feedback.opinions import Answer, Opinions
 from cutis.metrics.answer_policy import Verdict
 from cutis.runtime import PhotoAnswer
 
-from ..conftest import DIAGNOSES, encoded
+from ..conftest import DIAGNOSES, encoded, make_account
 
 BUNDLE = "tiny fp32 " + "0" * 64
 JPEG = encoded(height=40, width=40)
-
-
-def make_account(archive: Archive, name: str, role: Role = Role.CLINICIAN) -> Account:
-    """An account that nobody can log in with; its sessions are opened by the test."""
-    row = AccountRow(
-        name=name,
-        role=role,
-        password_hash="none",
-        active=True,
-        created=datetime.now(UTC),
-        must_change_password=False,
-    )
-    with archive.database.session() as session:
-        session.add(row)
-        session.flush()
-        return Account(row.id, name, role)
 
 
 def save_case(

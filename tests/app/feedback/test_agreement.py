@@ -12,7 +12,8 @@ from cutis.metrics.answer_policy import Verdict
 from cutis.metrics.bootstrap import Resampling
 from cutis.taxonomy import view
 
-from .conftest import BUNDLE, Say, make_account, save_case
+from ..conftest import make_account
+from .conftest import BUNDLE, Say, save_case
 
 QUICK = Resampling(resamples=50)
 OWN_THREE = ("melanoma", "melanocytic_nevus", "dermatofibroma")

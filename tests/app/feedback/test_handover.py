@@ -14,8 +14,7 @@ from cutis.app.accounts.accounts import Account
 from cutis.app.archive.archive import Archive
 from cutis.app.cases import CaseFacts
 from cutis.app.errors import AppError
-from cutis.app.feedback.handover import COLUMNS, readiness, write_folder, write_zip
-from cutis.data.sources import feedback as source
+from cutis.app.feedback.handover import readiness, write_folder, write_zip
 from cutis.data.sources import read_source
 from cutis.errors import InputError
 
@@ -30,10 +29,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def everything(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.glob("feedback.*")))
-
-
-def test_the_columns_are_those_that_the_importer_reads() -> None:
-    assert COLUMNS == source.COLUMNS
 
 
 def test_a_case_is_handed_over_as_the_importer_reads_it(

@@ -10,7 +10,6 @@ from cutis.app.accounts.accounts import Account
 from cutis.app.archive.archive import Archive
 from cutis.app.errors import AppError
 from cutis.app.feedback.opinions import (
-    CONFIRMATIONS,
     LONGEST_COMMENT,
     Answer,
     Opinion,
@@ -19,7 +18,6 @@ from cutis.app.feedback.opinions import (
     latest,
     settled,
 )
-from cutis.data.sources import feedback as source
 
 from .conftest import Say, save_case
 
@@ -64,10 +62,6 @@ def test_only_the_last_of_each_counts() -> None:
     opinions = made(*said, replaced=(None, None, 1))
     assert [one.id for one in latest(opinions)] == [2, 3]
     assert settled(opinions) == Answer("melanoma", "clinical")
-
-
-def test_confirmations_are_the_words_of_the_catalog() -> None:
-    assert set(CONFIRMATIONS) == set(source.CONFIRMED_BY)
 
 
 @pytest.mark.parametrize(

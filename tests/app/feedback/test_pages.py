@@ -24,8 +24,8 @@ from cutis.app.security import SESSION_COOKIE
 from cutis.metrics.answer_policy import Verdict
 from cutis.taxonomy import Urgency, diagnoses
 
-from ..conftest import HOST, MakeApp
-from .conftest import Say, make_account, save_case
+from ..conftest import HOST, MakeApp, make_account
+from .conftest import Say, save_case
 
 EN = translator("en")
 NAMES = {id: one.name["en"] for id, one in diagnoses().items()}

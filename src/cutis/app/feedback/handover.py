@@ -31,23 +31,9 @@ from cutis.app.errors import AppError
 from cutis.app.feedback.agreement import OWN, class_of
 from cutis.app.feedback.opinions import Answer, first_answer, settled
 from cutis.app.feedback.queue import opinions_of
+from cutis.records import Feedback
 from cutis.storage import staged_folder
 
-FORMAT, VERSION = "cutis-feedback", 1
-TABLE, NOTE, PHOTOS = "feedback.csv", "feedback.json", "photos"
-COLUMNS = (
-    "image",
-    "case",
-    "patient",
-    "diagnosis",
-    "confirmed_by",
-    "model_diagnosis",
-    "age",
-    "sex",
-    "site",
-    "bundle",
-    "saved",
-)
 LICENCE = "The clinic's own photos, for training its own models; not to be passed on."
 
 _CODE = 16  # hexadecimal digits of a case's, a patient's and the clinic's code
@@ -108,8 +94,8 @@ def write_folder(archive: Archive, out: Path, account: Account | None = None) ->
     Raises InputError where the folder holds something else, AppError `no_feedback` where no case
     can be handed over, and others where the archive fails.
     """
-    with staged_folder(out, NOTE, private=True) as folder:
-        (folder / PHOTOS).mkdir()
+    with staged_folder(out, Feedback.NOTE, private=True) as folder:
+        (folder / Feedback.PHOTOS).mkdir()
         found = _write(archive, lambda name, data: (folder / name).write_bytes(data))
     return _recorded(archive, found, account)
 
@@ -132,13 +118,13 @@ def _write(archive: Archive, put: Put) -> Handover:
             damaged += 1
             continue
         for sha256 in photos.keys() - written:
-            put(f"{PHOTOS}/{sha256}.jpg", photos[sha256])
+            put(f"{Feedback.PHOTOS}/{sha256}.jpg", photos[sha256])
         written |= photos.keys()
         _add(table, one, salt)
     if not table.cases:
         raise AppError("no_feedback")
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, Feedback.COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(table.lines)
     data = text.getvalue().encode()
@@ -149,8 +135,8 @@ def _write(archive: Archive, put: Put) -> Handover:
         diagnoses=dict(table.diagnoses.most_common()),
         left_out=replace(left_out, damaged=damaged),
     )
-    put(TABLE, data)
-    put(NOTE, _note(handed, salt, hashlib.sha256(data).hexdigest()))
+    put(Feedback.TABLE, data)
+    put(Feedback.NOTE, _note(handed, salt, hashlib.sha256(data).hexdigest()))
     return handed
 
 
@@ -213,8 +199,8 @@ def _add(table: _Table, one: _Settled, salt: bytes) -> None:
 
 def _note(handed: Handover, salt: bytes, sha256: str) -> bytes:
     note = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": Feedback.FORMAT,
+        "version": Feedback.VERSION,
         "cutis_version": __version__,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "clinic": _code(salt, "clinic"),

@@ -13,11 +13,11 @@ from cutis.app.archive.database import Database
 from cutis.app.archive.schema import AccountRow, CaseRow, OpinionRow
 from cutis.app.cases import Judgement, is_case_id
 from cutis.app.errors import AppError
+from cutis.records import Feedback
 from cutis.taxonomy import diagnoses
 
 HISTOLOGY = "histology"
-CONFIRMATIONS = (HISTOLOGY, "confocal", "consensus", "follow_up", "clinical")
-"""How a diagnosis may be confirmed, the surest first; words of the catalog's `confirmed_by`."""
+CONFIRMATIONS = Feedback.CONFIRMED_BY
 LONGEST_COMMENT = 2000
 """Characters."""
 

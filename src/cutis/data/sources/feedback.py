@@ -17,30 +17,9 @@ from cutis import taxonomy
 from cutis.data.sources import tables
 from cutis.data.sources.base import Reader, SourceTable, source_rows
 from cutis.errors import InputError, nearest
+from cutis.records import Feedback
 from cutis.storage import sha256_file
 
-CONFIRMED_BY = ("histology", "confocal", "consensus", "follow_up", "clinical")
-"""How a diagnosis may have been confirmed."""
-
-COLUMNS = (
-    "image",
-    "case",
-    "patient",
-    "diagnosis",
-    "confirmed_by",
-    "model_diagnosis",
-    "age",
-    "sex",
-    "site",
-    "bundle",
-    "saved",
-)
-"""The header of feedback.csv."""
-
-FORMAT = "cutis-feedback"
-VERSION = 1
-
-_TABLE, _NOTE = "feedback.csv", "feedback.json"
 _CASE = re.compile(r"[\w-]{1,64}")
 _IMAGE = re.compile(r"([0-9a-f]{64})\.jpg")
 _AGAIN = "hand the feedback over again, and copy the whole folder"
@@ -59,7 +38,11 @@ class _Note(BaseModel):
 
 
 def _recognises(source: Path) -> bool:
-    return source.is_dir() and (source / _NOTE).is_file() and (source / _TABLE).is_file()
+    return (
+        source.is_dir()
+        and (source / Feedback.NOTE).is_file()
+        and (source / Feedback.TABLE).is_file()
+    )
 
 
 def _read(folder: Path, columns: Mapping[str, str]) -> SourceTable:
@@ -67,11 +50,11 @@ def _read(folder: Path, columns: Mapping[str, str]) -> SourceTable:
         raise InputError(
             "feedback is read from a folder",
             where=folder,
-            expected=f"the folder that holds {_NOTE}, {_TABLE} and photos",
+            expected=f"the folder that holds {Feedback.NOTE}, {Feedback.TABLE} and photos",
             fix="unpack the archive, and name the folder; its photos must stay there",
         )
     note = _read_note(folder)
-    table = _read_rows(folder / _TABLE, note)
+    table = _read_rows(folder / Feedback.TABLE, note)
     _check_photos(folder, table)
     rows = pd.DataFrame(
         {
@@ -97,25 +80,25 @@ def _read(folder: Path, columns: Mapping[str, str]) -> SourceTable:
 
 
 def _read_note(folder: Path) -> _Note:
-    path = folder / _NOTE
+    path = folder / Feedback.NOTE
     try:
         note = _Note.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError as error:
-        raise InputError(f"{_NOTE} is missing", where=folder, fix=_AGAIN) from error
+        raise InputError(f"{Feedback.NOTE} is missing", where=folder, fix=_AGAIN) from error
     except (ValueError, ValidationError) as error:  # the first covers text that is no JSON
         raise InputError(
-            f"{_NOTE} cannot be read",
+            f"{Feedback.NOTE} cannot be read",
             where=path,
             expected="format, version and sha256, as the app writes them",
             fix=_AGAIN,
         ) from error
-    if note.format != FORMAT:
-        raise InputError(f"'{note.format}' is another format", where=path, expected=FORMAT)
-    if note.version > VERSION:
+    if note.format != Feedback.FORMAT:
+        raise InputError(f"'{note.format}' is another format", where=path, expected=Feedback.FORMAT)
+    if note.version > Feedback.VERSION:
         raise InputError(
             "the feedback was handed over by a later version of Cutis",
             where=path,
-            expected=f"version {VERSION} or earlier, found {note.version}",
+            expected=f"version {Feedback.VERSION} or earlier, found {note.version}",
             fix="update Cutis",
         )
     return note
@@ -123,19 +106,21 @@ def _read_note(folder: Path) -> _Note:
 
 def _read_rows(path: Path, note: _Note) -> pd.DataFrame:
     if not path.is_file():
-        raise InputError(f"{_TABLE} is missing", where=path.parent, fix=_AGAIN)
+        raise InputError(f"{Feedback.TABLE} is missing", where=path.parent, fix=_AGAIN)
     if sha256_file(path) != note.sha256:
         raise InputError(
-            f"{_TABLE} was changed or damaged after it was handed over",
+            f"{Feedback.TABLE} was changed or damaged after it was handed over",
             where=path,
-            expected=f"the bytes whose SHA-256 stands in {_NOTE}",
+            expected=f"the bytes whose SHA-256 stands in {Feedback.NOTE}",
             fix="correct diagnoses in the app and hand over again, or copy the folder again",
         )
     table = tables.read_table(path)
-    missing = [name for name in COLUMNS if name not in table.columns]
+    missing = [name for name in Feedback.COLUMNS if name not in table.columns]
     if missing:
         raise InputError(
-            f"{_TABLE} has no column {', '.join(missing)}", where=path, expected=", ".join(COLUMNS)
+            f"{Feedback.TABLE} has no column {', '.join(missing)}",
+            where=path,
+            expected=", ".join(Feedback.COLUMNS),
         )
     if table.empty:
         raise InputError(
@@ -145,7 +130,7 @@ def _read_rows(path: Path, note: _Note) -> pd.DataFrame:
             fix="confirm cases in the app's queue, then hand over again",
         )
     for line, row in enumerate(table.to_dict("records"), 2):
-        _check_row(f"{path}, line {line}", {name: row[name] for name in COLUMNS})
+        _check_row(f"{path}, line {line}", {name: row[name] for name in Feedback.COLUMNS})
     return table
 
 
@@ -167,12 +152,12 @@ def _check_row(where: str, row: Mapping[str, str | None]) -> None:
             expected="an id of the taxonomy, such as melanocytic_nevus",
             fix=nearest(diagnosis or "", taxonomy.diagnoses()) or "correct it in the app",
         )
-    if confirmed not in CONFIRMED_BY:
+    if confirmed not in Feedback.CONFIRMED_BY:
         raise InputError(
             f"'{confirmed or ''}' does not say how the diagnosis was confirmed",
             where=where,
-            expected=", ".join(CONFIRMED_BY),
-            fix=nearest(confirmed or "", CONFIRMED_BY) or "correct it in the app",
+            expected=", ".join(Feedback.CONFIRMED_BY),
+            fix=nearest(confirmed or "", Feedback.CONFIRMED_BY) or "correct it in the app",
         )
 
 
@@ -185,14 +170,14 @@ def _check_photos(folder: Path, table: pd.DataFrame) -> None:
         if not path.is_file():
             raise InputError(
                 "a photo of the feedback is missing",
-                where=f"{folder / _TABLE}, line {line}",
+                where=f"{folder / Feedback.TABLE}, line {line}",
                 expected=str(path),
                 fix=_AGAIN,
             )
         if sha256_file(path) != path.stem:
             raise InputError(
                 "a photo of the feedback was changed or damaged",
-                where=f"{folder / _TABLE}, line {line}: {path}",
+                where=f"{folder / Feedback.TABLE}, line {line}: {path}",
                 expected="the bytes whose SHA-256 is its name",
                 fix=_AGAIN,
             )
@@ -200,7 +185,8 @@ def _check_photos(folder: Path, table: pd.DataFrame) -> None:
 
 FEEDBACK = Reader(
     name="feedback",
-    looks_for=f"{_NOTE} and {_TABLE}, as the app hands confirmed cases over, and photos",
+    looks_for=f"{Feedback.NOTE} and {Feedback.TABLE}, as the app hands confirmed cases over, and "
+    "photos",
     recognises=_recognises,
     read=_read,
 )
