@@ -20,8 +20,9 @@ demo: $(READY)
 	rm -rf $(DEMO)
 	$(BIN)/cutis demo --out $(DEMO)
 
+# Three processes on two cores: tests of Ray's clusters wait more than they compute.
 test: $(READY)
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
