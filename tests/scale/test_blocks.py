@@ -9,7 +9,7 @@ import pytest
 
 from cutis.errors import InputError
 from cutis.scale import blocks
-from cutis.scale.blocks import BLOCK, Work, map_blocks, refuse_unseen
+from cutis.scale.blocks import BLOCK, Work, map_blocks, refuse_unread
 from cutis.scale.cluster import Cluster, connected
 
 from .nodes import SECOND, TwoNodes
@@ -199,10 +199,10 @@ def test_a_cluster_without_a_free_processor_is_not_waited_for(
         ray.kill(other)
 
 
-def test_a_photo_that_a_node_does_not_see_is_no_missing_photo(tmp_path: Path) -> None:
-    there, gone = tmp_path / "there", tmp_path / "gone"
-    there.touch()
-    refuse_unseen([str(there), str(gone)], [False, True], "10.0.0.7")
-    with pytest.raises(InputError, match=r"the node 10.0.0.7 does not see") as caught:
-        refuse_unseen([str(gone), str(there)], [True, True], "10.0.0.7")
-    assert caught.value.where == str(there)
+def test_what_this_computer_reads_a_node_must_read_too() -> None:
+    gone, stale = "the photo is missing", "damaged (Stale file handle)"
+    good = {"there"}
+    refuse_unread(["there", "gone"], [None, gone], "10.0.0.7", good.__contains__)
+    with pytest.raises(InputError, match=r"the node 10.0.0.7 does not see .*Stale") as caught:
+        refuse_unread(["gone", "there"], [gone, stale], "10.0.0.7", good.__contains__)
+    assert caught.value.where == "there"

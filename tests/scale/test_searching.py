@@ -95,6 +95,7 @@ def test_an_interrupted_search_goes_on_and_lagging_trials_are_stopped(
         if number == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     with monkeypatch.context() as patch, training_on(local_cluster, workers=1) as run:
         patch.setattr(Trials, "ended", end)
         with pytest.raises(KeyboardInterrupt):

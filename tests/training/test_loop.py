@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from cutis.errors import RecipeError
+from cutis.errors import InputError, RecipeError
 from cutis.models.registry import Classifier, build_classifier
 from cutis.preprocessing import normalise
 from cutis.recipes import parse_recipe
 from cutis.recipes.schema import Recipe
 from cutis.records import Preprocessing
+from cutis.training import loop
 from cutis.training.backend import Backend
 from cutis.training.classification import Classification
 from cutis.training.loop import History, Trainer, logits_of
 from cutis.training.stages import batch_norm_momentum
 from cutis.training.supply import TrainingData
+from cutis.training.workers import OneWorker
 
 RECIPE = """
 name = "tiny"
@@ -166,3 +168,20 @@ def test_validation_loss_of_a_constant_network_is_log_two(tmp_path: Path) -> Non
     torch.nn.init.zeros_(model.head.answer.weight)
     history = training.fit()
     assert history[0]["validation_loss"] == pytest.approx(math.log(2), rel=1e-3)
+
+
+class Follower(OneWorker):
+    """One whose leader has finished an epoch more than it sees."""
+
+    def told(self, value: object) -> object:
+        return (0, 2, 2)
+
+
+def test_a_worker_that_sees_an_older_checkpoint_waits_and_then_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_LAG_SECONDS", 0)
+    _, training = trainer(tmp_path, parse_recipe(RECIPE))
+    training.backend.workers = Follower()
+    with pytest.raises(InputError, match="sees another state of the run"):
+        training.fit()

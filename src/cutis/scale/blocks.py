@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -104,13 +103,25 @@ class _Worker:
         return rows.append_column(_PHOTO, block.column(_PHOTO)).append_column(_NODE, node)
 
 
-def refuse_unseen(photos: Sequence[str], missing: Sequence[bool], node: str) -> None:
-    """Raises InputError where a node misses a photo that this computer sees."""
-    for photo, gone in zip(photos, missing, strict=True):
-        if gone and Path(photo).exists():
+def refuse_unread(
+    photos: Sequence[str],
+    problems: Sequence[str | None],
+    node: str,
+    reads: Callable[[str], bool],
+) -> None:
+    """Raises InputError where a node could not read a photo that this computer reads.
+
+    A node's rights, or its mount, must not set a good photo aside.
+
+    Args:
+        problems: of the photos on the node; None for one that it has read.
+        reads: whether this computer reads a photo.
+    """
+    for photo, problem in zip(photos, problems, strict=True):
+        if problem is not None and reads(photo):
             raise InputError(
-                f"the node {node} does not see the photo",
+                f"the node {node} does not see the photo as this computer does ({problem})",
                 where=photo,
-                expected="a folder that all nodes see at the same place",
+                expected="a folder that all nodes see, and may read, at the same place",
                 fix="mount it there, or copy the photos to a shared folder or a bucket",
             )

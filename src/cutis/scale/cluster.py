@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from cutis import __version__
@@ -21,6 +23,15 @@ from cutis.errors import CutisError, InputError, MissingDependencyError
 LOCAL = "local"
 
 EXTRA = "cluster"
+
+# Pixels, hashes and answers may differ by a digit from one version of these to another.
+_DECODERS = {
+    "Pillow": "pillow",
+    "NumPy": "numpy",
+    "OpenCV": "opencv-python-headless",
+    "ONNX Runtime": "onnxruntime",
+    "PyTorch": "torch",
+}
 
 _PROBE_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0  # the first process of a node starts in a few seconds
@@ -215,8 +226,17 @@ def _join(ray: Any, address: str) -> None:
     try:
         with _silenced():
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **here)
+        _keep_token_private()
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise _refused(address, str(error)) from error
+
+
+def _keep_token_private() -> None:
+    """Ray writes a new token for all of this computer to read."""
+    token = Path.home() / ".ray" / "auth_token"
+    with contextlib.suppress(OSError):
+        if token.stat().st_mode & 0o077:
+            token.chmod(0o600)
 
 
 @contextlib.contextmanager
@@ -241,7 +261,15 @@ def versions() -> dict[str, str]:
         "Python": ".".join(platform.python_version_tuple()[:2]),
         "Ray": str(ray.__version__),
         "Cutis": __version__,
+        **{name: _version(package) for name, package in _DECODERS.items()},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def _checked(ray: Any, address: str) -> Cluster:

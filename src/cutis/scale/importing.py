@@ -1,8 +1,6 @@
 """`import` on a cluster: photos are decoded there, and the catalog is made here as always."""
 
-import errno
 import json
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from cutis.data.scan import Measure, Scan, ScanBlocks, scan_photo
-from cutis.scale.blocks import Work, map_blocks, refuse_unseen
+from cutis.scale.blocks import Work, map_blocks, refuse_unread
 from cutis.scale.cluster import Cluster, connected
 
 _SCHEMA = pa.schema(
@@ -48,9 +46,13 @@ def _scan_blocks(
     for table, node in map_blocks(cluster, photos, _OpenWork(measure)):
         scans = [_scan(row) for row in table.to_pylist()]
         block = photos[done : done + len(scans)]
-        refuse_unseen(block, [_is_missing(scan) for scan in scans], node)
+        refuse_unread(block, [scan.problem for scan in scans], node, _reads)
         done += len(scans)
         yield scans
+
+
+def _reads(photo: str) -> bool:
+    return scan_photo(Path(photo), None).problem is None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,3 @@ class _OpenWork:
 def _scan(row: dict[str, Any]) -> Scan:
     quality = None if row["quality"] is None else json.loads(row["quality"])
     return Scan(**row | {"quality": quality})
-
-
-def _is_missing(scan: Scan) -> bool:
-    return scan.problem is not None and os.strerror(errno.ENOENT) in scan.problem

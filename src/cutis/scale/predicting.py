@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from cutis.errors import PhotoError
 from cutis.runtime import PredictionSummary, Predictor, predict_to_file
 from cutis.runtime.ahead import batched, map_ahead
 from cutis.runtime.box import box_bundle
@@ -17,11 +18,10 @@ from cutis.runtime.bundle import INFO_FILE
 from cutis.runtime.network import RUN_BATCH
 from cutis.runtime.stream import predict_named
 from cutis.runtime.table import table_schema
-from cutis.scale.blocks import Work, map_blocks, refuse_unseen
+from cutis.scale.blocks import Work, map_blocks, refuse_unread
 from cutis.scale.cluster import Cluster, connected
 from cutis.scale.storage import find_places, is_url, read_photo
 
-_MISSING = "the photo is missing"  # as `preprocessing.decode` says it
 _FETCHED = 4 * RUN_BATCH  # photos of a storage that a process holds; it fetches as many ahead
 
 
@@ -76,6 +76,7 @@ class _Job:
         self._open_work = _OpenWork(files, predictor.model, predictor.engine, quality, Path.cwd())
         self._cluster = cluster
         self._names = names
+        self._predictor = predictor
         self._made: Iterator[pa.Table] | None = None
         self._rest: pa.Table | None = None
 
@@ -95,10 +96,19 @@ class _Job:
         done = start
         for table, node in map_blocks(self._cluster, self._names[start:], self._open_work):
             names = self._names[done : done + len(table)]
-            error = table.column("error").to_pylist()
-            refuse_unseen(names, [problem == _MISSING for problem in error], node)
+            refuse_unread(names, table.column("error").to_pylist(), node, self._reads)
             done += len(table)
             yield table
+
+    def _reads(self, name: str) -> bool:
+        """Whether this computer reads a photo; each node asks a storage by itself."""
+        if is_url(name):
+            return False
+        try:
+            self._predictor.read(Path(name))
+        except PhotoError:
+            return False
+        return True
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import json
 import logging
 import os
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
@@ -25,6 +26,8 @@ from cutis.training.loop import History
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
+
+T = TypeVar("T")
 
 FAILURES = 3
 """Losses of its worker that a trial survives."""
@@ -121,6 +124,11 @@ def _try(threads: int, told: dict[str, Any]) -> None:
         reason = job.tried(lambda history: tune.report({_HISTORY: json.dumps(history)}))
     except CutisError as error:
         tune.report({_ERROR: error})
+    except MemoryError:
+        raise  # another try may find room
+    except Exception:
+        # A fault of ours comes again with every try; only a lost process is worth one.
+        tune.report({_ERROR: RuntimeError(traceback.format_exc())})
     else:
         tune.report({_REASON: reason})
 
@@ -132,7 +140,7 @@ class _Course:
         self._trials = trials
         self._numbers: dict[str, int] = {}
         self._stopped: set[int] = set()
-        self.error: CutisError | None = None
+        self.error: Exception | None = None
         self.lost: set[int] = set()
 
     @property
@@ -142,7 +150,7 @@ class _Course:
 
     def begin(self, name: str) -> dict[str, Any] | None:
         """What the worker of a new trial is told; None where none is left."""
-        found = None if self.over else self._trials.next()
+        found = None if self.over else self._kept(self._trials.next, None)
         if found is None:
             return None
         self._numbers[name], job = found
@@ -150,18 +158,32 @@ class _Course:
 
     def goes_on(self, name: str, result: dict[str, Any]) -> bool:
         """Whether a trial goes on after what it has told."""
-        number = self._numbers[name]
+        number = self._numbers.get(name)
+        if number is None:
+            return False
         self.error = self.error or result.get(_ERROR)
-        if _HISTORY in result and self._trials.stops(number, json.loads(result[_HISTORY])):
-            self._stopped.add(number)
+        if _HISTORY in result:
+            history = json.loads(result[_HISTORY])
+            if self._kept(lambda: self._trials.stops(number, history), True):
+                self._stopped.add(number)
         return number not in self._stopped
 
     def end(self, name: str, result: dict[str, Any] | None, *, lost: bool) -> None:
         """A trial is over."""
-        number = self._numbers.pop(name)
+        number = self._numbers.pop(name, None)
+        if number is None:
+            return
         if lost:
             self.lost.add(number)
         elif number in self._stopped:
-            self._trials.ended(number, stopped=True)
+            self._kept(lambda: self._trials.ended(number, stopped=True), None)
         elif result is not None and _REASON in result:
-            self._trials.ended(number, reason=result[_REASON])
+            self._kept(lambda: self._trials.ended(number, reason=result[_REASON]), None)
+
+    def _kept(self, ask: Callable[[], T], otherwise: T) -> T:
+        """What the search answers; an error ends the course. Tune would try the trial again."""
+        try:
+            return ask()
+        except Exception as error:
+            self.error = self.error or error
+            return otherwise

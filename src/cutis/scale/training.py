@@ -44,7 +44,7 @@ STEP_SECONDS = 600  # a worker may wait so long for the others within an epoch
 _START_SECONDS = "20"  # for the workers; what they need was counted before
 _OF_CONNECTIONS = ("gloo", "nccl", "connection", "timed out", "peer")
 
-_STATE = ".ray"  # in the run's folder while Ray Train works
+_STATE = ".cutis-ray"  # in the run's folder while Ray Train works
 
 
 def train_on_cluster(
@@ -186,6 +186,12 @@ class TrainWorkers:
             barrier()
         barrier()
         return result
+
+    def told(self, value: T) -> T:
+        from ray.train.collective import broadcast_from_rank_zero
+
+        leaders: T = broadcast_from_rank_zero(value)
+        return leaders
 
 
 def _in_background(work: Callable[[], object]) -> None:

@@ -31,6 +31,9 @@ History = list[dict[str, float | int | str]]
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
+_LAG_SECONDS = 120  # for which a network drive may show an older state
+
+
 @dataclass
 class Progress:
     """What must survive an interruption, apart from the weights and the optimiser."""
@@ -76,9 +79,8 @@ class Trainer(Generic[Model]):
         that cannot be read.
         """
         self.backend.place(self.model)
-        saved = None
-        if self.checkpoint.is_file():
-            saved = _read(self.checkpoint, self.backend.device)
+        saved = self._saved()
+        if saved is not None:
             self.progress = Progress(**saved["progress"])
         photos = {
             _name(number, stage): self.task.epoch_photos(number)
@@ -95,6 +97,22 @@ class Trainer(Generic[Model]):
                 self._fit_stage(saved, bar)
                 saved = None
         return self.progress.history
+
+    def _saved(self) -> dict[str, Any] | None:
+        """The checkpoint that the leader sees; a network drive may show another worker an older."""
+        until = time.monotonic() + _LAG_SECONDS
+        saved = _read(self.checkpoint, self.backend.device)
+        leaders = self.backend.workers.told(_epoch_of(saved))
+        while _epoch_of(saved) != leaders:
+            if time.monotonic() > until:
+                raise InputError(
+                    "this computer sees another state of the run than the first worker",
+                    where=self.checkpoint,
+                    fix="mount the folder without a cache, then give the same command again",
+                )
+            time.sleep(1)
+            saved = _read(self.checkpoint, self.backend.device)
+        return saved
 
     def _fit_stage(self, saved: dict[str, Any] | None, bar: "tqdm[Any]") -> None:
         progress, stage = self.progress, self.recipe.stage[self.progress.stage]
@@ -273,7 +291,18 @@ def _save(checkpoint: Path, progress: Progress, parts: dict[str, Any]) -> None:
     commit_files(checkpoint.parent, {checkpoint.name: write})
 
 
-def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
+def _epoch_of(saved: dict[str, Any] | None) -> tuple[int, int, int] | None:
+    """What tells one checkpoint of a run from another."""
+    if saved is None:
+        return None
+    progress = saved["progress"]
+    return progress["stage"], progress["epoch"], len(progress["history"])
+
+
+def _read(checkpoint: Path, device: torch.device) -> dict[str, Any] | None:
+    """None where there is no checkpoint."""
+    if not checkpoint.is_file():
+        return None
     try:
         saved: dict[str, Any] = torch.load(checkpoint, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:

@@ -180,7 +180,7 @@ def train_classifier(
     masked_by = None if masker is None else weights_sha256(masker)
     named = weights if start is None else start.name
     text = recipe_as_run(plan, catalog, parts, named, masked_by)
-    if workers.first(partial(is_finished, out, text)):
+    if workers.told(workers.first(partial(is_finished, out, text))):
         return load_run(out)
     rows, diagnoses, model = start_of(plan, catalog, parts, weights)
     settings = preprocessing_of(plan)

@@ -81,7 +81,7 @@ def train_segmenter(
     masks = workers.first(partial(_masks, catalog, rows, settings.size))
     learnt = hashlib.sha256(masks.data).hexdigest()  # the catalog knows the photos' content alone
     text = recipe_as_run(recipe, catalog, parts, start, masks=learnt)
-    if workers.first(partial(is_finished, out, text)):
+    if workers.told(workers.first(partial(is_finished, out, text))):
         return load_segmenter_run(out)
     training = workers.first(partial(_training_data, catalog, rows, masks, settings))
     if workers.number == 0:
