@@ -33,7 +33,7 @@ _LARGEST_MANIFEST, _LARGEST_PHOTO = 64_000_000, 20_000_000  # bytes
 _CHUNK = 1 << 20
 _BATCH = 500  # rows inserted at a time
 _PHOTOS = PHOTO.split("{", maxsplit=1)[0]
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _UNUSABLE = (SQLAlchemyError, KeyError, TypeError, ValueError)  # rows that do not fit the tables
 _WRONG = "this backup is damaged or was changed"
 _FIX = "take another backup; this one cannot be trusted"
