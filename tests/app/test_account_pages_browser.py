@@ -37,7 +37,8 @@ class Person:
     def press(self, key: str) -> None:
         """Presses a button, after a look at whether the page fits the screen."""
         assert not self.page.evaluate(TOO_WIDE), self.page.url
-        self.page.get_by_role("button", name=self.t.text(key), exact=True).click()
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name=self.t.text(key), exact=True).click()
 
     def sees(self, key: str) -> bool:
         return self.t.text(key) in self.page.inner_text("main")

@@ -92,8 +92,8 @@ def walk(address: str, photo: Path, language: str) -> str:
             page.select_option("[name=diagnosis]", corrected)
             page.select_option("[name=confirmed_by]", "histology")
             page.fill("[name=comment]", words.text("site_name"))
-            page.click("form.opinion-form button:not([name=confirm])")
-            page.wait_for_load_state()
+            with page.expect_navigation():
+                page.click("form.opinion-form button:not([name=confirm])")
             page.goto("/agreement")
             assert words.number(1) in page.inner_text("main")
         browser.close()

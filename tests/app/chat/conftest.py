@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -73,7 +73,7 @@ def start(
     handler.end_headers()
 
 
-def stream(handler: BaseHTTPRequestHandler, pieces: Sequence[bytes], pause_s: float = 0.0) -> None:
+def stream(handler: BaseHTTPRequestHandler, pieces: Iterable[bytes], pause_s: float = 0.0) -> None:
     """A stream with a pause after each piece."""
     start(handler)
     for piece in pieces:

@@ -107,9 +107,9 @@ def test_from_the_queue_to_an_answer(
         page.get_by_label("How it was confirmed").select_option("histology")
         page.get_by_label("Comment").fill("words")
         page.get_by_role("button", name="Save my answer").click()
-        assert page.get_by_text("Settled diagnosis: Psoriasis").is_visible()
+        api.expect(page.get_by_text("Settled diagnosis: Psoriasis")).to_be_visible()
         page.goto("/queue/mine")
-        assert page.get_by_text("Your answer: Psoriasis").is_visible()
+        api.expect(page.get_by_text("Your answer: Psoriasis")).to_be_visible()
     (kept,) = Opinions(archive.database).of_case(case)
     assert (kept.answer.diagnosis, kept.answer.confirmed_by) == ("psoriasis", "histology")
 
@@ -121,5 +121,5 @@ def test_one_press_confirms(
     with page_of(browser, archive, ada, make_app) as page:
         page.goto(f"/saved/{case}")
         page.get_by_role("button", name="Confirm: Melanoma").click()
-        assert page.get_by_text("Settled diagnosis: Melanoma").is_visible()
+        api.expect(page.get_by_text("Settled diagnosis: Melanoma")).to_be_visible()
     assert len(Opinions(archive.database).of_case(case)) == 1
