@@ -85,10 +85,9 @@ def main() -> None:
                 recipe.write_text(
                     RECIPE.format(size=size, epochs=options.epochs, trainable=trainable)
                 )
-                figures[f"{size}, {layers}"] = {
-                    place: photos_a_second(
-                        place, recipe, catalog, folder / f"{size}{layers}{place}"
-                    )
+                measured = f"{size}, {layers}"
+                figures[measured] = {
+                    place: photos_a_second(place, recipe, catalog, folder / f"{measured}, {place}")
                     for place in PLACES
                 }
                 print(json.dumps(figures), flush=True)

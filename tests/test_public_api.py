@@ -3,11 +3,13 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import cutis
 from cutis.cli import VERBS
+from cutis.data.synthetic import SyntheticSpec, generate
 
 
 def test_every_public_name_is_there_and_listed() -> None:
@@ -44,6 +46,12 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = cutis.trian
     with pytest.raises(ImportError):
         from cutis import nothing_of_this_name  # noqa: F401
+
+
+def test_a_source_is_a_path_too(tmp_path: Path) -> None:
+    folder = generate(tmp_path / "drawn", SyntheticSpec(photos=12))
+    found = cutis.import_photos([folder], into=tmp_path / "catalog")
+    assert found.catalog.info.counts.photos == 12
 
 
 def in_a_new_process(code: str) -> subprocess.CompletedProcess[str]:

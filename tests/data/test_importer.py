@@ -1,6 +1,7 @@
 """Import: what ends up in the catalog, and that nothing is lost when something goes wrong."""
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cutis import preprocessing
-from cutis.data import importer, scan
+from cutis.data import copying, scan
 from cutis.data.catalog import Catalog
 from cutis.data.flags import UNREADABLE
 from cutis.data.importer import import_sources, source_name
@@ -260,6 +261,31 @@ def test_a_very_wide_photo_is_read(classes: Path, tmp_path: Path, draw: Draw) ->
     assert (row["width"], row["height"], row["flags"]) == (20_000, 12, ())
 
 
+def test_photos_whose_disk_is_away_keep_the_newest_scores(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, into = next(classes.rglob("*.jpg")), tmp_path / "catalog"
+    for version in ("0.10.0", "0.9.0"):
+        monkeypatch.setattr(scan, "__version__", version)
+        scan.scan_photos([photo], into, lambda rgb, said=version: {"hair": float(said[2:-2])})
+    monkeypatch.setattr(scan, "__version__", "0.11.0")
+    measured: list[int] = []
+
+    def measure(rgb: object) -> scan.Scores:
+        measured.append(1)
+        return {"hair": 11.0}
+
+    content = photo.read_bytes()
+    changed = photo.stat().st_mtime_ns
+    photo.unlink()
+    assert [found.quality for found in scan.scan_photos([photo], into, measure)] == [{"hair": 10.0}]
+    assert not measured
+    photo.write_bytes(content)
+    os.utime(photo, ns=(changed, changed))
+    assert [found.quality for found in scan.scan_photos([photo], into, measure)] == [{"hair": 11.0}]
+    assert measured == [1]
+
+
 @pytest.mark.parametrize("existing", [True, False])
 def test_an_interruption_leaves_the_old_catalog_and_keeps_what_was_read(
     ham: Path,
@@ -330,7 +356,7 @@ def test_a_full_disk_while_copying_leaves_no_partial_file(
         target.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(importer.shutil, "copy2", full)
+    monkeypatch.setattr(copying.shutil, "copy2", full)
     with pytest.raises(InputError, match="the disk is full"):
         import_sources([classes], tmp_path / "catalog", copy=True)
     assert not [path for path in (tmp_path / "catalog").rglob("*") if path.is_file()]
@@ -344,8 +370,27 @@ def test_the_cache_of_another_fingerprint_is_thrown_away(
     other = np.dtype([("other", "u8")])
     monkeypatch.setattr(scan, "FINGERPRINT", other)
     monkeypatch.setattr(scan, "fingerprint", lambda rgb: np.zeros((), other))
-    scans = scan.scan_photos(sorted(classes.rglob("*.jpg")), into)
-    assert {len(found.fingerprint or b"") for found in scans} == {8}
+    photos = sorted(classes.rglob("*.jpg"))
+    scan.scan_photos(photos, into)
+    with scan.fingerprints(photos, into) as found:
+        assert (found.dtype, len(found)) == (other, len(photos))
+
+
+def test_fingerprints_wait_on_the_disk_in_the_order_asked_for(
+    classes: Path, tmp_path: Path
+) -> None:
+    photos = sorted(classes.rglob("*.jpg"))
+    into = tmp_path / "catalog"
+    for _ in ("scanned", "looked up"):
+        scans = scan.scan_photos(photos, into)
+        assert all(found.pixels_sha256 and found.fingerprint is None for found in scans)
+    expected = [scan.scan_photo(photo).fingerprint for photo in reversed(photos)]
+    with scan.fingerprints(photos[::-1], into) as found:
+        assert isinstance(found, np.memmap)
+        assert [mark.tobytes() for mark in found] == expected
+    with scan.fingerprints([], into) as found:
+        assert len(found) == 0
+    assert [path.name for path in (into / ".cache").iterdir()] == ["scan.sqlite"]
 
 
 @pytest.mark.parametrize(
@@ -362,6 +407,17 @@ def test_what_is_no_catalog_is_not_touched(
     prepare(into)
     with pytest.raises(InputError, match=message):
         import_sources([classes], into)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/catalog", "gs:/bucket"])
+def test_a_catalog_is_not_made_in_a_storage(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scan, "decode", lambda path: pytest.fail("photos are read"))
+    with pytest.raises(InputError, match="a catalog lies in a folder, not in a storage"):
+        import_sources([classes], Path(url), copy=True)
+    assert [path.name for path in tmp_path.iterdir()] == [classes.name]
 
 
 def test_a_view_reduces_what_splits_and_training_see(classes: Path, tmp_path: Path) -> None:

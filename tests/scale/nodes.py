@@ -14,22 +14,52 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 PORT = 6399
 HEAD, SECOND = "10.211.0.1", "10.211.0.2"
-_RESTS = re.compile("IDLE|Agent")  # a node dies with its agents
+_WORKS = re.compile("ray::(MapWorker|RayTrainWorker|ImplicitFunc)")  # of Ray Data, Train, Tune
 STORE = "--object-store-memory=100000000"
 
-# A lost node is noticed in seconds, and a busy machine is not yet a lost node.
+# A lost node is noticed in seconds, and a busy machine is not yet a lost node. Workers are as
+# nice as the tests beside them: by Ray's niceness of 15 they get a thirtieth of a processor that
+# one other process wants.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_health_check_initial_delay_ms": "3000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_timeout_ms": "4000",
     "RAY_health_check_failure_threshold": "3",
+    "RAY_worker_niceness": "0",
     "OMP_NUM_THREADS": "1",
 }
+
+HANG = 240.0
+"""Seconds after which something never ends, fewer than a test has; no measure of time."""
+
+
+_PAUSING = """
+import os, sys, time
+from pathlib import Path
+from cutis.cli import run
+from cutis.training.job import TrainingJob
+
+folder, anywhere = Path(sys.argv[1]), TrainingJob.anywhere
+
+class Pausing(TrainingJob):
+    def run(self, watch=None, **more):
+        def pause(history):
+            if watch is not None:
+                watch(history)
+            (folder / f"began-{os.getpid()}").touch()
+            while not (folder / "go on").exists():
+                time.sleep(0.05)
+        return super().run(pause, **more)
+
+TrainingJob.anywhere = lambda self: Pausing(**vars(anywhere(self)))
+sys.exit(run(sys.argv[2:]))
+"""
 
 
 @dataclass
@@ -118,17 +148,15 @@ class TwoNodes:
         """A command line of Cutis beside the head, under way."""
         return self.start_process(["-m", "cutis", *map(str, arguments)], environment)
 
-    def run(
-        self, *arguments: object, timeout: float = 100, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         """A command line of Cutis beside the head; TimeoutExpired if it hangs."""
-        return finish(self.start(*arguments, **environment), timeout)
+        return finish(self.start(*arguments, **environment))
 
     def python(
-        self, code: str, *arguments: object, timeout: float = 100, **environment: str
+        self, code: str, *arguments: object, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """A script beside the head; TimeoutExpired if it hangs."""
-        return finish(self.start_python(code, *arguments, **environment), timeout)
+        return finish(self.start_python(code, *arguments, **environment))
 
     def start_python(
         self, code: str, *arguments: object, **environment: str
@@ -153,17 +181,14 @@ class TwoNodes:
         return [pid for space in (self.head, self.second) for pid in _processes(space)]
 
     def workers(self, space: str) -> list[int]:
-        """Processes of a node that do work now."""
-        return [
-            pid
-            for pid in _processes(space)
-            if (name := _command(pid)).startswith("ray::") and not _RESTS.search(name)
-        ]
+        """Processes of a node that work for Cutis; Ray has others of its own beside them."""
+        return [pid for pid in _processes(space) if _WORKS.match(_command(pid))]
 
-    def kill_worker(self, timeout: float = 60) -> None:
+    def kill_worker(self) -> None:
         """kill -9 for a process of the second node that works, once there is one."""
-        wait_for(lambda: self.workers(self.second), timeout)
-        for pid in self.workers(self.second):
+        found: list[int] = []
+        wait_for(lambda: found.extend(self.workers(self.second)) or found)
+        for pid in found:
             kill(pid)
 
     def kill_second(self) -> None:
@@ -172,18 +197,45 @@ class TwoNodes:
         for pid in _processes(self.second):
             kill(pid)
 
+    def kill_head(self) -> None:
+        """kill -9 for the head's own process; its node and its workers live on."""
+        for pid in _processes(self.head):
+            if "gcs_server" in _command(pid):
+                kill(pid)
+
     def cut(self) -> None:
         """Pulls the cable."""
         self.whole = False
         _ip("-n", self.second, "link", "set", f"v{self.second}", "down")
 
+    def run_while_killing(
+        self, folder: Path, pausing: int, *arguments: object
+    ) -> subprocess.CompletedProcess[str]:
+        """A command line that trains; the worker of the second node is killed in its first epoch.
+
+        Args:
+            folder: where workers say that they have begun, and wait until it is done.
+            pausing: how many do; of a training the leader alone, for which the others wait.
+        """
+        process = self.start_python(_PAUSING, folder, *arguments)
+        wait_for(lambda: len([*folder.glob("began-*")]) == pausing or process.poll() is not None)
+        if process.poll() is None:
+            self.kill_worker()
+            (folder / "go on").touch()
+        return finish(process)
+
     def make_whole(self) -> None:
         """Both nodes as at the start, whatever a test has done to the second."""
-        if not self.whole:
+        if not (self.whole and self._second_lives):
             self.kill_second()
             _ip("-n", self.second, "link", "set", f"v{self.second}", "up")
             self.start_second()
             self.whole = True
+
+    @property
+    def _second_lives(self) -> bool:
+        """Whether it runs; on a machine that stands still for seconds the head gives it up."""
+        return any("raylet" in _command(pid) for pid in _processes(self.second))
 
     @property
     def clearing(self) -> str:
@@ -195,7 +247,9 @@ class TwoNodes:
         )
 
 
-def finish(process: subprocess.Popen[str], timeout: float) -> subprocess.CompletedProcess[str]:
+def finish(
+    process: subprocess.Popen[str], timeout: float = HANG
+) -> subprocess.CompletedProcess[str]:
     """Waits for a process; kills it and raises TimeoutExpired if it hangs."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -204,7 +258,7 @@ def finish(process: subprocess.Popen[str], timeout: float) -> subprocess.Complet
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def wait_for(ready: Callable[[], object], timeout: float) -> None:
+def wait_for(ready: Callable[[], object], timeout: float = HANG) -> None:
     """Waits until something holds; AssertionError if it never does."""
     until = time.monotonic() + timeout
     while not ready():
@@ -234,6 +288,20 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:
         return ""
+
+
+def hold_processors(count: int) -> Any:
+    """Another's work on the cluster that this process has joined, to be ended by `ray.kill`."""
+    import ray
+
+    @ray.remote(num_cpus=count)
+    class Other:
+        def works(self) -> bool:
+            return True
+
+    other = Other.remote()
+    assert ray.get(other.works.remote(), timeout=HANG)
+    return other
 
 
 @contextlib.contextmanager

@@ -7,13 +7,16 @@ from typing import Any
 
 import optuna
 import pytest
+import ray
 
+from cutis.errors import InputError
+from cutis.scale import searching
 from cutis.scale.searching import training_on
 from cutis.studies.search import search
 from cutis.studies.search_queue import Trials
 from cutis.studies.search_record import SearchResult, TrialRecord
 
-from .nodes import TwoNodes, finish, wait_for
+from .nodes import TwoNodes, hold_processors
 from .photos import catalog_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own parts
@@ -63,27 +66,23 @@ def stored(folder: Path) -> list[tuple[Any, ...]]:
 def test_a_killed_trial_is_trained_again(
     catalog: Path, tmp_path: Path, two_nodes: TwoNodes
 ) -> None:
-    recipe = written(tmp_path, epochs=25, least=100)  # none is pruned, but all epochs are told
-    whole = search(recipe, catalog, tmp_path / "whole", weights="none")
+    recipe = written(tmp_path, epochs=3, least=100)  # none is pruned, but all epochs are told
+    whole = search(recipe, catalog, tmp_path / "whole", weights="none", trials=2)
     out = tmp_path / "killed"
-    under_way = two_nodes.start(
-        "search", recipe, "--data", catalog, "--out", out, "--weights", "none",
-        "--cluster", two_nodes.address,
+    done = two_nodes.run_while_killing(
+        tmp_path, 2, "search", recipe, "--data", catalog, "--out", out, "--weights", "none",
+        "--trials", 2, "--cluster", two_nodes.address,
     )  # fmt: skip
-    begun = [out / f"trials/{number:04d}/checkpoint.pt" for number in (0, 1)]
-    wait_for(lambda: all(path.is_file() for path in begun), 120)
-    two_nodes.kill_worker()
-    done = finish(under_way, 100)
     assert done.returncode == 0, done.stderr
     found = SearchResult.model_validate_json((out / "search.json").read_text())
     assert without_times(found) == without_times(whole)
     assert stored(out) == stored(tmp_path / "whole")
-    logs = [(out / f"trials/{number:04d}/log.txt").read_text() for number in range(4)]
-    assert sorted(log.count("threads") for log in logs) == [1, 1, 1, 2]  # it was begun twice
-    assert "4 trials" in (out / "page.html").read_text()
+    logs = [(out / f"trials/{number:04d}/log.txt").read_text() for number in (0, 1)]
+    assert sorted(log.count("threads") for log in logs) == [1, 2]  # it was begun twice
+    assert "2 trials" in (out / "page.html").read_text()
 
 
-def test_an_interrupted_search_goes_on_and_lagging_trials_are_stopped(
+def test_a_search_that_waits_or_is_interrupted_goes_on_and_lagging_trials_are_stopped(
     catalog: Path, tmp_path: Path, local_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = written(tmp_path, epochs=4, least=1)
@@ -97,6 +96,12 @@ def test_an_interrupted_search_goes_on_and_lagging_trials_are_stopped(
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     with monkeypatch.context() as patch, training_on(local_cluster, workers=1) as run:
+        patch.setattr(searching, "STALL_SECONDS", 2.0)
+        others = hold_processors(2)
+        with pytest.raises(InputError, match="the cluster makes no progress"):
+            search(recipe, catalog, out, weights="none", run=run)
+        patch.undo()
+        ray.kill(others)
         patch.setattr(Trials, "ended", end)
         with pytest.raises(KeyboardInterrupt):
             search(recipe, catalog, out, weights="none", run=run)

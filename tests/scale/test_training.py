@@ -1,15 +1,27 @@
 """Several workers train as one: the same batches, gradients, statistics and steps."""
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from ray.train import ControllerError
+from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
+)
 
 from cutis.errors import InputError
+from cutis.recipes import load_recipe
+from cutis.scale import training
+from cutis.scale.cluster import Cluster
+from cutis.scale.places import Room
 from cutis.scale.training import train_on_cluster
+from cutis.training.job import TrainingJob
 from cutis.training.train import train
 
-from .nodes import TwoNodes, finish, wait_for
+from .nodes import TwoNodes, hold_processors
 from .photos import catalog_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own parts
@@ -62,7 +74,7 @@ def curves(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "history.csv")
 
 
-def assert_alike(found: pd.DataFrame, expected: pd.DataFrame, *, within: float = 1e-5) -> None:
+def assert_alike(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     """To the sixth digit, which the file ends with: sums of float32 come in another order.
 
     Without the weights by photos, the shared statistics or the averaging it is the third at best.
@@ -70,13 +82,14 @@ def assert_alike(found: pd.DataFrame, expected: pd.DataFrame, *, within: float =
     assert list(found["epoch"]) == list(expected["epoch"])
     assert list(found["stage"]) == list(expected["stage"])
     for name in FIGURES:
-        assert found[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=within), name
+        assert found[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1e-5), name
 
 
 def test_two_workers_give_the_curves_of_one(
     tiny: Path, alone: pd.DataFrame, local_cluster: str
 ) -> None:
     out = tiny / "two"
+    (out / ".cutis-ray" / "old").mkdir(parents=True)  # as after a kill
     run = train_on_cluster(
         tiny / "tiny.toml", tiny / "catalog", out, local_cluster, weights="none", workers=2
     )
@@ -96,16 +109,70 @@ def test_a_wrong_interface_is_named_and_nothing_is_begun(tiny: Path, local_clust
     assert not (tiny / "wrong").exists()
 
 
-def test_a_killed_worker_costs_its_epoch(tiny: Path, two_nodes: TwoNodes) -> None:
-    out, long = tiny / "killed", ["stage.1.epochs=15", "stage.1.learning_rate=1e-5"]
-    train(tiny / "tiny.toml", tiny / "catalog", tiny / "whole", weights="none", overrides=long)
-    under_way = two_nodes.start(
-        "train", tiny / "tiny.toml", *long, "--data", tiny / "catalog", "--out", out,
+def test_processors_that_others_hold_are_not_waited_for(
+    tiny: Path, local_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, others = training.room, []
+
+    def taken() -> Room:
+        others.append(hold_processors(2))
+        return room()
+
+    monkeypatch.setattr(training, "room", taken)
+    monkeypatch.setattr(training, "STALL_SECONDS", 2.0)
+    with pytest.raises(InputError, match="the cluster makes no progress") as caught:
+        train_on_cluster(
+            tiny / "tiny.toml", tiny / "catalog", tiny / "waits", local_cluster, weights="none"
+        )
+    assert caught.value.where == local_cluster
+    assert len(others) == 1
+    assert not (tiny / "waits").exists()
+
+
+def test_places_are_asked_for_again_for_five_minutes(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, left = [0.0], 5
+
+    def wait(*_: object) -> None:
+        nonlocal left
+        now[0], left = now[0] + 20, left - 1
+        cause = WorkerGroupStartupTimeoutError(2) if left else WorkerGroupStartupFailedError()
+        raise ControllerError(cause)  # another loss begins the five minutes anew
+
+    monkeypatch.setattr(training, "_wait", wait)
+    monkeypatch.setattr(training, "_trainer", lambda *_: SimpleNamespace(fit=None))
+    monkeypatch.setattr(training, "room", lambda: Room((1, 1), (0, 0)))
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    job = TrainingJob(
+        load_recipe(tiny / "tiny.toml"), tiny / "catalog", tiny / "never", "default", "none", None
+    )
+    with pytest.raises(InputError, match="the cluster makes no progress"):
+        training._fit(Cluster("here", (), 2), job, None, None)
+    assert now[0] == 100 + 300 + 20
+
+
+def test_workers_that_never_begin_are_not_waited_for(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "STALL_SECONDS", 0.5)
+    job = TrainingJob("tiny", tiny / "catalog", tiny / "never", "default", "none", None)
+    for_ever = threading.Event()
+    try:
+        with pytest.raises(InputError, match="the cluster makes no progress"):
+            training._wait(for_ever.wait, job, "here")
+    finally:
+        for_ever.set()
+
+
+def test_a_killed_worker_costs_its_epoch(
+    tiny: Path, alone: pd.DataFrame, tmp_path: Path, two_nodes: TwoNodes
+) -> None:
+    out = tiny / "killed"
+    done = two_nodes.run_while_killing(
+        tmp_path, 1, "train", tiny / "tiny.toml", "--data", tiny / "catalog", "--out", out,
         "--weights", "none", "--cluster", two_nodes.address,
     )  # fmt: skip
-    wait_for(lambda: (out / "history.csv").is_file(), 120)
-    two_nodes.kill_worker()
-    done = finish(under_way, 100)
     assert done.returncode == 0, done.stderr
-    assert_alike(curves(out), curves(tiny / "whole"), within=1e-3)  # more steps add up
+    assert_alike(curves(out), alone)
     assert (out / "log.txt").read_text().count("threads") == 2  # it was begun twice

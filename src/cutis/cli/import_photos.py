@@ -21,8 +21,9 @@ def import_photos(
         list[str],
         Argument(
             metavar="SOURCE…",
-            help="Folders or tables of photos; with --format table also MEANING=COLUMN, e.g. "
-            "image=img_id diagnosis=diagnostic.",
+            help="Folders or tables of photos; with --cluster also URLs such as "
+            "s3://bucket/folder; with --format table also MEANING=COLUMN, e.g. image=img_id "
+            "diagnosis=diagnostic.",
             show_default=False,
         ),
     ],
@@ -51,20 +52,32 @@ def import_photos(
 ) -> "ImportSummary":
     """Bring photos with their diagnoses into a catalog; find what belongs together."""
     from cutis.cli.photo_quality import METER
-    from cutis.data.importer import import_sources
+    from cutis.data.importer import check_target, import_sources
+    from cutis.data.remote import RemoteSource, is_url, refuse_urls
     from cutis.data.scan import ScanBlocks, scan_in_threads
 
-    matches = [(text, _COLUMN.fullmatch(text)) for text in sources]
+    texts = [str(source) for source in sources]  # in Python also paths
+    matches = [(text, _COLUMN.fullmatch(text)) for text in texts]
     columns = {m[1]: m[2] for text, m in matches if m and not Path(text).exists()}
-    paths = [Path(text) for text, m in matches if not m or Path(text).exists()]
+    places = [text for text, m in matches if not m or Path(text).exists()]
     with ExitStack() as stack:
         scan_blocks: ScanBlocks = scan_in_threads
-        if cluster is not None:
+        found: list[Path | RemoteSource]
+        if cluster is None:
+            refuse_urls(places)
+            found = [Path(place) for place in places]
+        else:
             from cutis.scale.importing import scanning_on
+            from cutis.scale.stand_in import stand_in
 
+            check_target(into)  # not after a long listing
+            found = [
+                stack.enter_context(stand_in(place)) if is_url(place) else Path(place)
+                for place in places
+            ]
             scan_blocks = stack.enter_context(scanning_on(cluster))
         return import_sources(
-            paths,
+            found,
             into,
             format=format,
             columns=columns or None,

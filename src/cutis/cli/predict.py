@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from cutis.cli.options import Cluster, Engine
-from cutis.errors import InputError
 from cutis.records import NOTICE
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ def predict(
     """Answer photos with a bundle, or say why it cannot tell; needs no torch."""
     import pandas as pd
 
+    from cutis.data.remote import refuse_urls
     from cutis.runtime import Predictor, find_photos, predict_photos, predict_to_file
 
     if cluster is not None:
@@ -60,22 +60,12 @@ def predict(
         return predict_on_cluster(
             places, cluster, bundle=model, out=out, engine=engine, quality=quality
         )
-    _refuse_urls(photos)
+    refuse_urls(photos)
     found = find_photos([Path(photo) for photo in photos])
     predictor = Predictor.load(model, engine=engine)
     if out is not None:
         return predict_to_file(predictor, found, out, quality=quality)
     return pd.concat(predict_photos(predictor, found, quality=quality), ignore_index=True)
-
-
-def _refuse_urls(photos: Sequence[str | Path]) -> None:
-    for photo in photos:
-        if "://" in str(photo):
-            raise InputError(
-                "photos of a storage are read with --cluster alone",
-                where=str(photo),
-                fix="add --cluster local, or the address of a cluster",
-            )
 
 
 def show(result: "pd.DataFrame | PredictionSummary") -> int:

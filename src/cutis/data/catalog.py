@@ -19,6 +19,7 @@ from cutis import __version__, taxonomy
 from cutis.data.conflicts import Rule, parse_policy
 from cutis.data.flags import UNREADABLE, count_flags, flagged
 from cutis.data.merge import Merged, merge
+from cutis.data.remote import is_url
 from cutis.errors import InputError
 from cutis.records import CATALOG_SCHEMA, FORMAT_VERSION, LINK_SCHEMA, Record
 from cutis.storage import commit_files, finish_commit, sha256_file
@@ -34,7 +35,7 @@ class SourceInfo(Record):
 
     name: str
     format: str
-    root: str  # where it lay when it was imported
+    root: str  # where it lay when it was imported: a path or a URL
     licence: str | None
     citation: str | None
     photos: int
@@ -105,7 +106,17 @@ class Catalog:
         return self.info.sha256
 
     def locate(self, stored: str) -> Path:
-        """The real place of a photo or mask, from what the column `path` or `mask` holds."""
+        """The real place of a photo or mask, from what the column `path` or `mask` holds.
+
+        Raises InputError for a URL: what lies in a storage has no place on this computer.
+        """
+        if is_url(stored):
+            raise InputError(
+                "the photo lies in a storage, from where only import and predict read it",
+                where=stored,
+                expected="photos in a folder",
+                fix="import it with --copy; 'cutis predict' also reads it with --cluster",
+            )
         return self.folder / stored
 
     def usable(self, view: str | None = None) -> pd.DataFrame:

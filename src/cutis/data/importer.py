@@ -1,13 +1,12 @@
-"""Import: from folders of photos to a catalog."""
+"""Import: from collections of photos to a catalog."""
 
 import re
-import shutil
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cutis import __version__, taxonomy
@@ -19,16 +18,26 @@ from cutis.data.catalog import (
     write_catalog,
 )
 from cutis.data.conflicts import Rule, check_trusted, parse_policy
+from cutis.data.copying import copy_photos
 from cutis.data.flags import UNREADABLE
 from cutis.data.labels import Labels, map_labels
 from cutis.data.links import link_photos
 from cutis.data.merge import LEFT_OUT
-from cutis.data.scan import Measure, Scan, ScanBlocks, Scores, scan_in_threads, scan_photos
+from cutis.data.remote import Place, RemoteSource, State, is_url, renamed_errors
+from cutis.data.scan import (
+    Measure,
+    Scan,
+    ScanBlocks,
+    Scores,
+    fingerprints,
+    scan_in_threads,
+    scan_photos,
+)
 from cutis.data.sources import SourceTable, read_source
 from cutis.data.sources.base import counted
 from cutis.errors import InputError
 from cutis.records import CATALOG_SCHEMA, QUALITY_COLUMNS
-from cutis.storage import clear_write_errors, finish_commit
+from cutis.storage import finish_commit
 
 _OWN_FILES = {CATALOG_FILE, ".cache", "photos", "splits"}
 
@@ -60,12 +69,18 @@ class _Source:
     table: SourceTable
     labels: Labels
     columns: Mapping[str, str]
+    remote: RemoteSource | None
+
+    @property
+    def root(self) -> str:
+        root = str(self.table.root)
+        return root if self.remote is None else self.remote.renamed(root)
 
     def info(self) -> SourceInfo:
         return SourceInfo(
             name=self.name,
             format=self.table.format,
-            root=str(self.table.root),
+            root=self.root,
             licence=self.table.licence,
             citation=self.table.citation,
             photos=len(self.table.rows),
@@ -75,7 +90,7 @@ class _Source:
 
 
 def import_sources(
-    sources: Sequence[Path],
+    sources: Sequence[Path | RemoteSource],
     into: Path,
     *,
     format: str | None = None,
@@ -90,9 +105,9 @@ def import_sources(
     """Reads collections of photos into a catalog, new or existing.
 
     Args:
-        sources: folders, or tables for the format "table"; each becomes a source that is named
-            after its folder, feedback after its archive. A source that the catalog already holds is
-            replaced.
+        sources: folders, or tables for the format "table", or either in a storage; each becomes a
+            source that is named after its folder, feedback after its archive. A source that the
+            catalog already holds is replaced.
         into: the catalog's folder.
         format: a reader's name; None recognises the layout of each source.
         columns: for the format "table", meaning -> column (see docs/readers.md).
@@ -104,30 +119,33 @@ def import_sources(
             "drop" with several.
         quality: measures all photos of the catalog while they are decoded; None leaves their
             scores null.
-        scan_blocks: what decodes the photos.
+        scan_blocks: what decodes the photos; those of a storage need one that reads URLs.
 
     Nothing is written before all labels are known. Importing again changes no file when nothing
     has changed; after an interruption the old catalog stands and the photos already read are not
     read again. Raises InputError for unknown labels (all at once), clashing source names, a
-    source in which nothing matches and an `into` that holds something else.
+    source in which nothing matches and an `into` where no catalog can be, see `check_target`.
     """
     if not sources:
         raise InputError("there is nothing to import", expected="one source or more")
-    old = _open_target(into)
+    old = Catalog.open(into) if check_target(into) else None
     read = _read_sources(sources, format, columns or {}, map_file)
     _check_names(read, old)
     infos = {info.name: info for info in (old.info.sources if old else ())}
     infos |= {source.name: source.info() for source in read}
     options = _options(old, view, copy, _policy(old, conflicts, infos))
     rows = [_source_rows(source) for source in read]
+    lost: list[str] = []
     if copy:
-        rows = [_copy_photos(table, into) for table in rows]
+        copied = [copy_photos(table, into, s.remote) for table, s in zip(rows, read, strict=True)]
+        rows = [table for table, _ in copied]
+        lost = [image_id for _, gone in copied for image_id in gone]
     replaced = {source.name for source in read}
     kept = [] if old is None else [old.photos[~old.photos["source"].isin(replaced)]]
     photos = pd.concat([*kept, *rows], ignore_index=True).sort_values("image_id", ignore_index=True)
-    places = [into / path for path in photos["path"]]
+    places: list[Place] = [path if is_url(path) else into / path for path in photos["path"]]
     measure = None if quality is None else quality.measure
-    scans = scan_photos(places, into, measure, scan_blocks)
+    scans = scan_photos(places, into, measure, scan_blocks, _states(read))
     photos = _with_scans(photos, scans, quality)
     warnings = [f"{s.name}: {note}" for s in read for note in (*s.table.warnings, *s.labels.notes)]
     broken = [
@@ -139,12 +157,13 @@ def import_sources(
     catalog = write_catalog(
         into,
         photos,
-        _links(old, photos, scans),
+        _links(old, photos, places, into),
         sources=[infos[name] for name in sorted(infos)],
         options=options,
     )
     changed = old is None or old.info != catalog.info
-    notes = [*warnings, note, _merge_note(catalog)]
+    gone = counted(lost, "masks have gone from the storage meanwhile and are left out")
+    notes = [*warnings, note, gone, _merge_note(catalog)]
     return ImportSummary(catalog, changed, tuple(note for note in notes if note))
 
 
@@ -155,16 +174,24 @@ def source_name(source: Path) -> str:
     return re.sub(r"[^\w]+", "-", text).strip("-_") or "source"
 
 
-def _open_target(into: Path) -> Catalog | None:
+def check_target(into: Path) -> bool:
+    """Whether the folder holds a catalog; raises InputError where none can be made."""
+    if not into.drive and into.parts and into.parts[0].endswith(":"):
+        # A URL of which Path has made a path.
+        raise InputError(
+            "a catalog lies in a folder, not in a storage",
+            where=into,
+            fix="choose a folder of this computer as --into",
+        )
     if not into.exists():
-        return None
+        return False
     if not into.is_dir():
         raise InputError(
             "the catalog must be a folder", where=into, fix="choose another --into folder"
         )
     finish_commit(into)
     if (into / CATALOG_FILE).is_file():
-        return Catalog.open(into)
+        return True
     if any(path.name not in _OWN_FILES for path in into.iterdir()):
         raise InputError(
             "the folder holds other files and is not a catalog",
@@ -172,7 +199,7 @@ def _open_target(into: Path) -> Catalog | None:
             expected="a catalog, an empty folder or one that does not exist yet",
             fix="choose another --into folder",
         )
-    return None
+    return False
 
 
 def _options(old: Catalog | None, view: str | None, copy: bool, conflicts: str) -> CatalogOptions:
@@ -213,36 +240,70 @@ def _merge_note(catalog: Catalog) -> str:
 
 
 def _read_sources(
-    sources: Sequence[Path],
+    sources: Sequence[Path | RemoteSource],
     format: str | None,
     columns: Mapping[str, str],
     map_file: Path | None,
 ) -> list[_Source]:
     extra = taxonomy.load_label_map(map_file) if map_file is not None else {}
-    tables = [read_source(source, format, columns) for source in sources]
-    labels = map_labels(tables, extra)
+    remote = [source if isinstance(source, RemoteSource) else None for source in sources]
+    paths = [source.stand_in if isinstance(source, RemoteSource) else source for source in sources]
+    with renamed_errors([source for source in remote if source is not None]):
+        tables = [read_source(path, format, columns) for path in paths]
+        labels = map_labels(tables, extra)
     return [
-        _Source(table.name or source_name(path), table, label, columns)
-        for path, table, label in zip(sources, tables, labels, strict=True)
+        _Source(
+            name=table.name or source_name(path),
+            table=table if far is None else _located(table, far),
+            labels=label,
+            columns=columns,
+            remote=far,
+        )
+        for path, table, label, far in zip(paths, tables, labels, remote, strict=True)
     ]
+
+
+def _located(table: SourceTable, remote: RemoteSource) -> SourceTable:
+    """What a reader made of a stand-in, with the URLs of photos and of the masks that are there."""
+    places = {
+        column: table.rows[column].map(remote.locate, na_action="ignore")
+        for column in ("path", "mask")
+    }
+    return replace(table, rows=table.rows.assign(**places))
+
+
+def _states(read: Sequence[_Source]) -> dict[str, State]:
+    return {
+        url: state
+        for source in read
+        if source.remote is not None
+        for url, state in source.remote.states.items()
+    }
 
 
 def _check_names(read: Sequence[_Source], old: Catalog | None) -> None:
     roots: dict[str, str] = {}
     if old is not None:
         # A source whose folder is gone has moved: the new place replaces it.
-        roots = {info.name: info.root for info in old.info.sources if Path(info.root).exists()}
+        roots = {
+            info.name: info.root
+            for info in old.info.sources
+            if is_url(info.root) or Path(info.root).exists()
+        }
     for source in read:
         if source.table.name is not None:  # a later handover of the same archive replaces it
             roots.pop(source.name, None)
     for source in read:
-        root = str(source.table.root)
-        if roots.setdefault(source.name, root) != root:
+        if roots.setdefault(source.name, source.root) != source.root:
+            fix = "rename one of the folders, or import it into a catalog of its own"
+            if is_url(roots[source.name]):
+                # Nobody asks a storage whether it is still there.
+                fix += "; a bucket that has moved needs a new catalog too"
             raise InputError(
                 f"two sources are called '{source.name}'",
-                where=f"{roots[source.name]} and {root}",
+                where=f"{roots[source.name]} and {source.root}",
                 expected="folders with different names, since a source is named after its folder",
-                fix="rename one of the folders, or import it into a catalog of its own",
+                fix=fix,
             )
 
 
@@ -284,48 +345,20 @@ def _flags(scan: Scan, quality: QualityMeter | None) -> tuple[str, ...]:
     return tuple(quality.flags(scan.quality)) if quality and scan.quality else ()
 
 
-def _links(old: Catalog | None, photos: pd.DataFrame, scans: Sequence[Scan]) -> pd.DataFrame:
+def _links(
+    old: Catalog | None, photos: pd.DataFrame, places: Sequence[Place], into: Path
+) -> pd.DataFrame:
     """The links of the catalog; those of the old one where this version made them of the same."""
     if old is not None and old.info.cutis_version == __version__:
         basis = ["image_id", "sha256", "pixels_sha256", "source", "lesion_id", "patient_id"]
         same = [_comparable(rows[basis]) for rows in (old.photos, photos)]
         if same[0].equals(same[1]):
             return old.links
-    return link_photos(photos, scans)
+    readable = list(compress(places, photos["pixels_sha256"].notna()))
+    with fingerprints(readable, into) as marks:
+        return link_photos(photos, marks)
 
 
 def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
     plain = rows.astype(object)
     return plain.where(plain.notna(), None).reset_index(drop=True)
-
-
-def _copy_photos(rows: pd.DataFrame, into: Path) -> pd.DataFrame:
-    """Copies photos and masks to `photos/` of the catalog; the paths become relative to it."""
-
-    moved = rows.copy()
-    with clear_write_errors(into):
-        for column, ending in (("path", ""), ("mask", "_segmentation")):
-            relative = []
-            for image_id, stored in zip(rows["image_id"], rows[column], strict=True):
-                suffix = Path(stored).suffix.lower() if stored else ""
-                relative.append(f"photos/{image_id}{ending}{suffix}" if stored else None)
-                if stored:
-                    _copy_file(Path(stored), into / str(relative[-1]))
-            moved[column] = np.array(relative, dtype=object)
-    return moved
-
-
-def _copy_file(origin: Path, target: Path) -> None:
-    status = origin.stat()
-    if target.is_file():
-        have = target.stat()
-        if (have.st_size, have.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
-            return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        shutil.copy2(origin, partial)
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -1,13 +1,12 @@
 """Pairs of photos that belong together: by the ids of the sources and by what the photos show."""
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from cutis.data.duplicates import FINGERPRINT, find_links
-from cutis.data.scan import Scan
+from cutis.data.duplicates import find_links
 from cutis.records import LINK_SCHEMA, LinkKind
 
 _ISIC = re.compile(r"isic[_\- ]?(\d{7})(?!\d)", re.IGNORECASE)
@@ -15,15 +14,17 @@ _FIRST_DRAWN = "9000000"
 """Drawn collections count from here on, each anew, so equal numbers mean nothing there."""
 
 
-def link_photos(photos: pd.DataFrame, scans: Sequence[Scan]) -> pd.DataFrame:
-    """All links of a catalog; `scans` stand in the order of `photos`.
+def link_photos(photos: pd.DataFrame, fingerprints: NDArray[np.void]) -> pd.DataFrame:
+    """All links of a catalog.
+
+    photos: rows as those of a catalog. fingerprints: (n,) of FINGERPRINT, of the photos whose
+    `pixels_sha256` is known, in their order.
 
     Ids are believed within their source only: "patient 1" of two collections are two people. The
     numbers of the ISIC archive are believed everywhere.
     """
-    readable = [i for i, scan in enumerate(scans) if scan.fingerprint is not None]
-    fingerprints = np.array([scans[i].fingerprint_record() for i in readable], FINGERPRINT)
-    seen = photos.iloc[readable][["image_id", "sha256", "pixels_sha256"]]
+    readable = photos["pixels_sha256"].notna()
+    seen = photos.loc[readable, ["image_id", "sha256", "pixels_sha256"]]
     found = [
         _links_by_id(photos, "lesion_id", LinkKind.SAME_LESION, "lesion"),
         _links_by_id(photos, "patient_id", LinkKind.SAME_PATIENT, "patient"),

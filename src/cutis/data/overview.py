@@ -8,6 +8,7 @@ import pandas as pd
 
 from cutis.data.catalog import Catalog
 from cutis.data.flags import UNREADABLE, flagged, quality_known
+from cutis.data.remote import is_url
 from cutis.records import QualityFlag
 from cutis.storage import write_file
 
@@ -117,8 +118,9 @@ def write_disagreements(disagreements: pd.DataFrame, path: Path) -> None:
 
 
 def absent_sources(catalog: Catalog) -> tuple[Absent, ...]:
-    """The sources of which photos have gone from the disk."""
-    there = [catalog.locate(stored).is_file() for stored in catalog.photos["path"]]
+    """The sources of which photos have gone from the disk; storages are not asked."""
+    places = catalog.photos["path"]
+    there = [is_url(stored) or catalog.locate(stored).is_file() for stored in places]
     lost = catalog.photos.loc[~np.array(there, bool), "source"].value_counts()
     return tuple(
         Absent(info.name, info.root, info.photos, int(lost[info.name]))

@@ -13,6 +13,7 @@ from cutis import html, taxonomy
 from cutis.data.catalog import Catalog
 from cutis.data.flags import flagged
 from cutis.data.overview import Absent, Overview
+from cutis.data.remote import is_url
 from cutis.errors import PhotoError
 from cutis.preprocessing import thumbnail
 from cutis.storage import write_file
@@ -149,7 +150,7 @@ def _quality(overview: Overview, guides: Mapping[str, FlagGuide]) -> Markup:
         column = f"quality_{guide.score}"
         rows = rows.sort_values([column, "image_id"], ascending=[guide.below, True])
         tiles = [
-            _extreme(overview.catalog.locate(place), image_id, f"{guide.score} {score:.4f}")
+            _extreme(overview.catalog, place, image_id, f"{guide.score} {score:.4f}")
             for place, image_id, score in rows[["path", "image_id", column]]
             .head(EXTREMES)
             .itertuples(index=False)
@@ -172,7 +173,7 @@ def _contact_sheet(catalog: Catalog, usable: pd.DataFrame) -> Markup:
         for name, rows in chosen.items():
             tiles = []
             for row in rows.itertuples(index=False):
-                tiles.append(_tile(catalog.locate(str(row.path)), str(row.image_id)))
+                tiles.append(_tile(catalog, str(row.path), str(row.image_id)))
                 bar.update()
             heading = f"{_display(name)} ({len(groups.get_group(name))})"
             parts += [html.element("h3", heading), html.element("div", *tiles, class_="tiles")]
@@ -185,20 +186,23 @@ def _spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     return rows.sort_values("image_id").iloc[places]
 
 
-def _tile(path: Path, name: str) -> Markup:
+def _tile(catalog: Catalog, stored: str, name: str) -> Markup:
     caption = html.element("div", html.element("code", name))
-    return html.element("div", _picture(path, name), caption, class_="tile")
+    return html.element("div", _picture(catalog, stored, name), caption, class_="tile")
 
 
-def _extreme(path: Path, name: str, remark: str) -> Markup:
+def _extreme(catalog: Catalog, stored: str, name: str, remark: str) -> Markup:
     # Rulers and black corners lie at the edges, so these photos are shown whole.
     caption = html.element("div", html.element("code", name))
-    picture = _picture(path, name, square=False)
+    picture = _picture(catalog, stored, name, square=False)
     return html.element("div", picture, caption, remark, class_="tile whole")
 
 
-def _picture(path: Path, name: str, *, square: bool = True) -> Markup:
+def _picture(catalog: Catalog, stored: str, name: str, *, square: bool = True) -> Markup:
+    if is_url(stored):
+        return html.element("div", "lies in a storage", class_="empty")
     try:
+        path = catalog.locate(stored)
         return html.image(thumbnail(path, _SIDE, square=square), "image/jpeg", name)
     except PhotoError as error:
         return html.element("div", error.problem, class_="empty")

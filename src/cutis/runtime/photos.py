@@ -15,7 +15,8 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
     Folders are walked to any depth in sorted order, for names that end as photos do; hidden files
     and folders are left out. Of a catalog its photos are taken, wherever they lie, in its order. A
     file named directly is taken whatever its suffix. Raises InputError for a path that does not
-    exist, a folder without photos, a damaged catalog, and a folder that may not be read.
+    exist, a folder without photos, a damaged catalog or one of URLs, and a folder that
+    may not be read.
     """
     return list(_places(paths))
 

@@ -2,21 +2,22 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
+from cutis.data.remote import is_url
 from cutis.errors import InputError
-from cutis.scale.cluster import Cluster, clear_errors
+from cutis.scale.cluster import Cluster
+from cutis.scale.failures import STALL_SECONDS, clear_errors
+from cutis.scale.waiting import waited
 
 Work = Callable[[list[str]], pa.Table]
 """Some photos, paths or URLs, to a table of one row each in their order."""
 
 BLOCK = 80
-"""Photos of a block, which is what a lost worker costs."""
-
-STALL_SECONDS = 300.0
-"""Without any progress for so long the work ends; a block takes seconds."""
+"""Photos of a block, which is what a lost worker costs; it takes seconds."""
 
 _WAVE = 500_000  # photos whose paths lie in the cluster's memory at a time
 _TRIES = 4  # times that a process is started anew
@@ -68,7 +69,7 @@ def _wave(
     with clear_errors(cluster.address):
         made = iter(rows.iter_batches(batch_size=None, batch_format="pyarrow"))
         for block in blocks:
-            table = next(made)
+            table = waited(partial(next, made), cluster.address)
             if table.column(_PHOTO).to_pylist() != list(block):
                 raise RuntimeError("the cluster gave other rows than those asked for")
             node = table.column(_NODE)[0].as_py()
@@ -119,9 +120,14 @@ def refuse_unread(
     """
     for photo, problem in zip(photos, problems, strict=True):
         if problem is not None and reads(photo):
+            stored = is_url(photo)
             raise InputError(
                 f"the node {node} does not see the photo as this computer does ({problem})",
                 where=photo,
-                expected="a folder that all nodes see, and may read, at the same place",
-                fix="mount it there, or copy the photos to a shared folder or a bucket",
+                expected="the same storage, endpoint and credentials on every node"
+                if stored
+                else "a folder that all nodes see, and may read, at the same place",
+                fix="set there what is set here, and start the node again"
+                if stored
+                else "mount it there, or copy the photos to a shared folder or a bucket",
             )

@@ -1,8 +1,7 @@
-"""A Ray cluster to work on: joined or started, checked, and its failures in clear words."""
+"""A Ray cluster to work on: joined or started, and checked."""
 
+import atexit
 import contextlib
-import copy
-import errno
 import logging
 import os
 import platform
@@ -10,17 +9,18 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from cutis import __version__
-from cutis.errors import CutisError, InputError, MissingDependencyError
-
-LOCAL = "local"
+from cutis.errors import InputError, MissingDependencyError
+from cutis.scale.failures import clear_errors
+from cutis.scale.waiting import LOCAL, answers
 
 EXTRA = "cluster"
 
@@ -37,9 +37,9 @@ _PROBE_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0  # the first process of a node starts in a few seconds
 
 _ADDRESS = re.compile(r"(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
-_NODE = re.compile(r"\b(?:IP: |ip=)([0-9a-fA-F.:]+[0-9a-fA-F])")
 
 _JOIN_SECONDS = 40.0
+_LEAVE_SECONDS = 5.0
 _REHEARSAL = """
 import ray, sys
 try:
@@ -56,8 +56,9 @@ _UNABLE = 3  # how it ends with an error of Python's
 _SETTINGS_FRAME = 4
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS_FRAME, 0, 0, 0, 0, 0])
 
-# Before Ray is imported. Nothing goes to anybody but the nodes; Ray's own lines are for its logs,
-# and what the user needs of them is raised.
+# Nothing goes to anybody but the nodes; Ray's own lines are for its logs, and what the user needs
+# of them is raised. The two of attempts are read once in a process, when Ray is imported; the
+# others whenever it starts.
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -65,6 +66,9 @@ _SETTINGS = {
     "RAY_NUM_REDIS_GET_RETRIES": "10",  # tries to reach the head, a second apart
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_OF_RAY = ("RAY_", "TUNE_", "PYTHONBREAKPOINT")
+
+_leaving: list[threading.Thread] = []  # clusters whose head was lost
 
 
 @dataclass(frozen=True)
@@ -85,53 +89,84 @@ def connected(address: str) -> Iterator[Cluster]:
 
     All nodes must have this computer's versions of Python, Ray and Cutis. Raises
     MissingDependencyError without Ray and InputError for an address that is none, where no cluster
-    answers or this computer is no node, and for nodes that do not fit or do not answer. What goes
-    wrong on the cluster within the block is raised in clear words, see `clear_errors`.
+    answers or this computer is no node, for nodes that do not fit or do not answer, and where this
+    process uses Ray already. What goes wrong on the cluster within the block is raised in clear
+    words, by `clear_errors`.
+
+    From then on only `ray.init` joins a cluster in this process; by itself Ray would join any that
+    it finds, for a thread that works on when its cluster is left.
     """
-    if address != LOCAL:
-        _probe(address)
-    ray = _import_ray()
-    if address != LOCAL:
-        _rehearse(address)
-    try:
-        _join(ray, address)
-        with clear_errors(address):
-            yield _checked(ray, address)
-    finally:
-        ray.shutdown()
+    with variables(_SETTINGS):
+        if address != LOCAL:
+            _probe(address)
+        ray = _import_ray()
+        if ray.is_initialized():
+            raise InputError(
+                "Ray is already in use in this process",
+                where=address,
+                fix="call ray.shutdown() first; after the loss of a head start the program again",
+            )
+        if address != LOCAL:
+            _rehearse(address)
+        with _quiet(ray):
+            try:
+                _join(ray, address)
+                with clear_errors(address):
+                    yield _checked(ray, address)
+            finally:
+                _leave(ray, address)
 
 
 @contextlib.contextmanager
-def clear_errors(address: str) -> Iterator[None]:
-    """Turns what Ray raises into Cutis's errors; those of Cutis on a node come out as they are.
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables that the user has not set, and takes them back after the block.
 
-    A full disk, exhausted memory, lost workers and a lost connection become InputErrors that name
-    the node where it is known. Other errors of a node are bugs and come out as Ray tells them.
+    So it does with those that Ray sets itself. One of them is RAY_AUTH_MODE, which would decide for
+    the next cluster too.
     """
-    import ray.exceptions as failures
-    from ray.data.exceptions import ExecutionTimeoutError, SystemException
-
+    before = set(os.environ)
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
     try:
         yield
-    except (failures.RayError, ExecutionTimeoutError, SystemException) as error:
-        raise _clear(error, address) from error
+    finally:
+        for name in set(os.environ) - before:
+            if name.startswith(_OF_RAY):
+                del os.environ[name]
 
 
 def _import_ray() -> Any:
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
+        from ray._private import auto_init_hook
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "ray":
             raise MissingDependencyError("ray", EXTRA) from error
         raise
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Its news of lost workers, which are replaced, would stand among the answers on stdout.
-    ray._private.worker.print_to_stdstream = _say_nothing
+    auto_init_hook.enable_auto_connect = False
     return ray
+
+
+@contextlib.contextmanager
+def _quiet(ray: Any) -> Iterator[None]:
+    """Without Ray's own lines.
+
+    Its news of lost workers, which are replaced, would stand among the answers on stdout.
+    """
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
+    levels = [logger.level for logger in loggers]
+    worker = ray._private.worker
+    prints = worker.print_to_stdstream
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        worker.print_to_stdstream = _say_nothing
+        yield
+    finally:
+        worker.print_to_stdstream = prints
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _say_nothing(*_: object, **__: object) -> None:
@@ -231,6 +266,23 @@ def _join(ray: Any, address: str) -> None:
         raise _refused(address, str(error)) from error
 
 
+def _leave(ray: Any, address: str) -> None:
+    if answers(address):
+        ray.shutdown()
+        return
+    # Without its head Ray may wait for ever, here and again at the end of the process.
+    atexit.unregister(ray.shutdown)
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    _leaving.append(leaving)
+    leaving.start()
+    leaving.join(_LEAVE_SECONDS)
+
+
+def is_stuck() -> bool:
+    """Whether Ray still waits for a lost head; at the end of the process it may then crash."""
+    return any(leaving.is_alive() for leaving in _leaving)
+
+
 def _keep_token_private() -> None:
     """Ray writes a new token for all of this computer to read."""
     token = Path.home() / ".ray" / "auth_token"
@@ -277,11 +329,11 @@ def _checked(ray: Any, address: str) -> Cluster:
 
     own, ask = versions(), ray.remote(num_cpus=0, max_retries=1)(versions)
     nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    answers = {
+    asked = {
         node: ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
         for node in nodes
     }
-    waiting = {nodes[node]: answer.remote() for node, answer in answers.items()}
+    waiting = {nodes[node]: answer.remote() for node, answer in asked.items()}
     until = time.monotonic() + _ANSWER_SECONDS
     for node, answer in waiting.items():
         try:
@@ -316,69 +368,3 @@ def _checked(ray: Any, address: str) -> Cluster:
             fix="start its nodes with --num-cpus of 1 or more",
         )
     return Cluster(address, tuple(sorted(nodes.values())), cpus)
-
-
-def _clear(error: Exception, address: str) -> CutisError:
-    """What to raise for an error of Ray; itself where it is a bug's."""
-    import ray.exceptions as failures
-    from ray.data.exceptions import ExecutionTimeoutError
-
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, CutisError):
-        return _restored(cause)
-    node = _node_of(error, address)
-    kinds = (error, cause)
-    if _any(kinds, failures.OutOfDiskError) or _is_full_disk(cause):
-        return InputError(
-            "the disk of a node is full",
-            where=node,
-            fix="free some space there, then run the same command again",
-        )
-    memory = _any(kinds, failures.OutOfMemoryError, failures.ObjectStoreFullError, MemoryError)
-    if memory or "OutOfMemory" in str(error) or "low on memory" in str(error):
-        return InputError(
-            "a node ran out of memory",
-            where=node,
-            fix="start the nodes with a smaller --num-cpus, which is the number of workers, or "
-            "give them more memory; then run the same command again",
-        )
-    if isinstance(error, failures.RayTaskError):
-        raise error  # neither the input nor the cluster: its traceback is wanted
-    if _any(kinds, ExecutionTimeoutError, failures.GetTimeoutError):
-        return InputError(
-            "the cluster makes no progress",
-            where=address,
-            expected="a node with a free processor that answers",
-            fix="look at `ray status`: other work may hold all processors, or nodes were lost",
-        )
-    return InputError(
-        f"workers of the cluster were lost again and again ({_first_line(error)})",
-        where=node,
-        fix="look at `ray status` and at the nodes' logs, then run the same command again",
-    )
-
-
-def _restored(error: CutisError) -> CutisError:
-    """An error as it was raised: Ray adds words of its own to the message."""
-    fresh = copy.copy(error)
-    CutisError.__init__(
-        fresh, error.problem, where=error.where, expected=error.expected, fix=error.fix
-    )
-    return fresh
-
-
-def _any(errors: tuple[object, ...], *kinds: type[BaseException]) -> bool:
-    return any(isinstance(error, kinds) for error in errors)
-
-
-def _is_full_disk(error: object) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.ENOSPC
-
-
-def _node_of(error: Exception, address: str) -> str:
-    named = _NODE.search(str(error))
-    return named[1] if named else address
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).strip()

@@ -10,9 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from cutis.data.remote import Place, is_url
 from cutis.data.scan import Measure, Scan, ScanBlocks, scan_photo
+from cutis.errors import InputError
 from cutis.scale.blocks import Work, map_blocks, refuse_unread
 from cutis.scale.cluster import Cluster, connected
+from cutis.scale.storage import fetch_ahead, read_photo
 
 _SCHEMA = pa.schema(
     [
@@ -29,19 +32,20 @@ _SCHEMA = pa.schema(
 
 @contextmanager
 def scanning_on(address: str) -> Iterator[ScanBlocks]:
-    """What `import_sources` takes as `scan_blocks`, for photos that all nodes see.
+    """What `import_sources` takes as `scan_blocks`, for photos that all nodes see, and URLs.
 
     The address is as `cutis.scale.cluster.connected` takes it, which raises as this does. Scanning
-    raises InputError for a photo that this computer sees and a node does not.
+    raises InputError for a photo that this computer sees and a node does not, and for a storage
+    that fails or denies.
     """
     with connected(address) as cluster:
         yield partial(_scan_blocks, cluster)
 
 
 def _scan_blocks(
-    cluster: Cluster, paths: Sequence[Path], measure: Measure | None
+    cluster: Cluster, places: Sequence[Place], measure: Measure | None
 ) -> Generator[list[Scan], None, None]:
-    photos = [str(path.absolute()) for path in paths]
+    photos = [place if isinstance(place, str) else str(place.absolute()) for place in places]
     done = 0
     for table, node in map_blocks(cluster, photos, _OpenWork(measure)):
         scans = [_scan(row) for row in table.to_pylist()]
@@ -52,7 +56,12 @@ def _scan_blocks(
 
 
 def _reads(photo: str) -> bool:
-    return scan_photo(Path(photo), None).problem is None
+    """Whether this computer reads a photo."""
+    try:
+        found = read_photo(photo) if is_url(photo) else Path(photo)
+    except InputError:
+        return False
+    return scan_photo(found).problem is None
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,11 @@ class _OpenWork:
         return self._work
 
     def _work(self, photos: list[str]) -> pa.Table:
-        scans = [asdict(scan_photo(Path(photo), self.measure)) for photo in photos]
+        scans = [
+            asdict(scan_photo(photo, self.measure))
+            for some in fetch_ahead(photos, Path())
+            for photo in some.values()
+        ]
         for scan in scans:
             scan["quality"] = None if scan["quality"] is None else json.dumps(scan["quality"])
         return pa.Table.from_pylist(scans, _SCHEMA)

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from cutis.errors import PhotoError
+from cutis.data.remote import is_url
+from cutis.errors import InputError
 from cutis.runtime import PredictionSummary, Predictor, predict_to_file
-from cutis.runtime.ahead import batched, map_ahead
 from cutis.runtime.box import box_bundle
 from cutis.runtime.bundle import INFO_FILE
-from cutis.runtime.network import RUN_BATCH
 from cutis.runtime.stream import predict_named
 from cutis.runtime.table import table_schema
 from cutis.scale.blocks import Work, map_blocks, refuse_unread
 from cutis.scale.cluster import Cluster, connected
-from cutis.scale.storage import find_places, is_url, read_photo
-
-_FETCHED = 4 * RUN_BATCH  # photos of a storage that a process holds; it fetches as many ahead
+from cutis.scale.storage import fetch_ahead, find_places, read_photo
 
 
 def predict_on_cluster(
@@ -101,12 +97,10 @@ class _Job:
             yield table
 
     def _reads(self, name: str) -> bool:
-        """Whether this computer reads a photo; each node asks a storage by itself."""
-        if is_url(name):
-            return False
+        """Whether this computer reads a photo."""
         try:
-            self._predictor.read(Path(name))
-        except PhotoError:
+            self._predictor.read(read_photo(name) if is_url(name) else Path(name))
+        except InputError:  # of the photo or the storage
             return False
         return True
 
@@ -132,16 +126,10 @@ class _OpenWork:
         schema = table_schema(predictor, self.quality)
 
         def work(names: list[str]) -> pa.Table:
-            fetched = map_ahead(self._fetch, batched(names, _FETCHED), threads=1)
-            tables = [predict_named(predictor, photos, quality=self.quality) for photos in fetched]
+            tables = [
+                predict_named(predictor, photos, quality=self.quality)
+                for photos in fetch_ahead(names, self.folder)
+            ]
             return pa.Table.from_pandas(pd.concat(tables), schema, preserve_index=False)
 
         return work
-
-    def _fetch(self, names: list[str]) -> dict[str, Path | bytes]:
-        """The photos of storages, at the same time, and the paths of the others."""
-        with ThreadPoolExecutor(_FETCHED) as pool:
-            return dict(zip(names, pool.map(self._photo, names), strict=True))
-
-    def _photo(self, name: str) -> Path | bytes:
-        return read_photo(name) if is_url(name) else self.folder / name

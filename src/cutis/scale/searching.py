@@ -9,8 +9,9 @@ other way round.
 import contextlib
 import json
 import logging
-import os
 import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,8 +20,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 
 from cutis.errors import CutisError, InputError
-from cutis.scale.cluster import Cluster, connected
+from cutis.scale.cluster import Cluster, connected, variables
+from cutis.scale.failures import STALL_SECONDS, no_progress
 from cutis.scale.places import Places, require_seen, room
+from cutis.scale.waiting import waited
 from cutis.training.job import TrainingJob
 from cutis.training.loop import History
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from ray.tune import Tuner
 
 T = TypeVar("T")
+
+_asking = threading.Lock()  # beside the course, which Tune pickles
 
 FAILURES = 3
 """Losses of its worker that a trial survives."""
@@ -61,11 +66,11 @@ def training_on(address: str, workers: int | None = None) -> Iterator[Callable[[
         address: as `cutis.scale.cluster.connected` takes it, which raises as this does.
         workers: trials at once; None: one a GPU, or where there is none, one a processor.
 
-    Running raises InputError for more workers than there is room for, where trials were lost again
-    and again, and what a trial raises that lies not in its settings; the search can then go on.
+    Running raises InputError for more workers than there is room for, where no trial finds a free
+    processor for STALL_SECONDS, where trials were lost again and again, and what a trial raises
+    that lies not in its settings; the search can then go on.
     """
-    os.environ.update(_QUIET)
-    with connected(address) as cluster:
+    with variables(_QUIET), connected(address) as cluster:
         now = room()
         places = now.wanted(now.most if workers is None else workers, address)
         yield partial(_run, cluster, places)
@@ -74,9 +79,12 @@ def training_on(address: str, workers: int | None = None) -> Iterator[Callable[[
 def _run(cluster: Cluster, places: Places, trials: Trials) -> None:
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    course = _Course(trials)
-    with tempfile.TemporaryDirectory(prefix="cutis-tune-") as state:
-        _tuner(course, places, state).fit()
+    course = _Course(trials, cluster.address)
+    with tempfile.TemporaryDirectory(prefix="cutis-tune-", ignore_cleanup_errors=True) as state:
+        try:
+            waited(_tuner(course, places, state).fit, cluster.address)
+        finally:
+            course.leave()
     if course.error is not None:
         raise course.error
     if course.lost:
@@ -90,7 +98,7 @@ def _run(cluster: Cluster, places: Places, trials: Trials) -> None:
 def _tuner(course: "_Course", places: Places, state: str) -> "Tuner":
     from ray import tune
 
-    from cutis.scale.tune_parts import OurScheduler, OurSearcher, OurStopper
+    from cutis.scale.tune_parts import OurClock, OurScheduler, OurSearcher, OurStopper
 
     return tune.Tuner(
         tune.with_resources(partial(_try, places.threads), places.resources),
@@ -106,6 +114,7 @@ def _tuner(course: "_Course", places: Places, state: str) -> "Tuner":
             name="search",
             storage_path=state,
             stop=OurStopper(course),
+            callbacks=[OurClock(course)],
             failure_config=tune.FailureConfig(max_failures=FAILURES),
             verbose=0,
         ),
@@ -136,17 +145,34 @@ def _try(threads: int, told: dict[str, Any]) -> None:
 class _Course:
     """The trials under way, by the names that Tune gives them."""
 
-    def __init__(self, trials: Trials) -> None:
+    def __init__(self, trials: Trials, address: str) -> None:
         self._trials = trials
+        self._address = address
+        self._stalled_since: float | None = None
         self._numbers: dict[str, int] = {}
         self._stopped: set[int] = set()
+        self._left = False
         self.error: Exception | None = None
         self.lost: set[int] = set()
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is to be trained, for something is wrong."""
-        return self.error is not None or bool(self.lost)
+        """Whether nothing more is to be trained: something is wrong, or the search was left."""
+        return self._left or self.error is not None or bool(self.lost)
+
+    def leave(self) -> None:
+        """After this the search is asked nothing more, though Tune's thread may work on."""
+        with _asking:
+            self._left = True
+
+    def seen(self, *, stalled: bool) -> None:
+        """Is told all the time; ends the search where its trials wait too long and none runs."""
+        if not stalled:
+            self._stalled_since = None
+        elif self._stalled_since is None:
+            self._stalled_since = time.monotonic()
+        elif time.monotonic() - self._stalled_since > STALL_SECONDS:
+            self.error = self.error or no_progress(self._address)
 
     def begin(self, name: str) -> dict[str, Any] | None:
         """What the worker of a new trial is told; None where none is left."""
@@ -182,8 +208,11 @@ class _Course:
 
     def _kept(self, ask: Callable[[], T], otherwise: T) -> T:
         """What the search answers; an error ends the course. Tune would try the trial again."""
-        try:
-            return ask()
-        except Exception as error:
-            self.error = self.error or error
-            return otherwise
+        with _asking:
+            if self._left:
+                return otherwise
+            try:
+                return ask()
+            except Exception as error:
+                self.error = self.error or error
+                return otherwise

@@ -6,9 +6,9 @@ that all nodes see, and the checkpoint in it is the one that goes on.
 """
 
 import contextlib
-import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -26,8 +26,10 @@ from cutis.data.splits import load_split
 from cutis.errors import CutisError, InputError
 from cutis.recipes import AnyRecipe, Recipe, load_any_recipe
 from cutis.scale.batch_norm import shared_statistics
-from cutis.scale.cluster import Cluster, clear_errors, connected
+from cutis.scale.cluster import Cluster, connected, variables
+from cutis.scale.failures import STALL_SECONDS, clear_errors, lost_again, no_progress
 from cutis.scale.places import Places, require_seen, room
+from cutis.scale.waiting import waited
 from cutis.training.job import TrainingJob
 from cutis.training.run import HISTORY, Run, load_run
 from cutis.training.segmentation import SegmenterRun
@@ -41,10 +43,15 @@ FAILURES = 3
 CONNECT_SECONDS = 60
 STEP_SECONDS = 600  # a worker may wait so long for the others within an epoch
 
-_START_SECONDS = "20"  # for the workers; what they need was counted before
+# Of one try to place the workers. What they need was counted before, but other work may hold it,
+# or a node may be lost that is still counted; then it is counted again.
+_PLACING = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}
+_NO_PLACE = "WorkerGroupStartupTimeoutError"
+
 _OF_CONNECTIONS = ("gloo", "nccl", "connection", "timed out", "peer")
 
 _STATE = ".cutis-ray"  # in the run's folder while Ray Train works
+_BEGUN = "begun"  # in there once a worker does
 
 
 def train_on_cluster(
@@ -72,16 +79,15 @@ def train_on_cluster(
         interface: of the network between the nodes; None: the one of the nodes' addresses.
 
     Raises as `train` and `cutis.scale.cluster.connected` do, and InputError for more workers than
-    processors or GPUs, for a wrong interface, for folders that a node does not see, and where
-    workers were lost again and again.
+    processors or GPUs, for a wrong interface, for folders that a node does not see, where other
+    work holds the processors for STALL_SECONDS, and where workers were lost again and again.
     """
     plan = load_any_recipe(recipe, overrides) if isinstance(recipe, str | Path) else recipe
     load_split(Catalog.open(data), split)  # what is not there is said at once
     job = TrainingJob(plan, data, out, split, weights, segmenter).anywhere()
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", _START_SECONDS)
     _clear_up(job.out)  # after a kill
     try:
-        with connected(cluster) as found:
+        with variables(_PLACING), connected(cluster) as found:
             _fit(found, job, workers, interface)
     finally:
         _clear_up(job.out)
@@ -102,17 +108,21 @@ def _fit(found: Cluster, job: TrainingJob, wanted: int | None, interface: str | 
     now = room()
     places = now.wanted(now.nodes if wanted is None else wanted, found.address)
     lost = 0
+    placed = time.monotonic()
     with _shown_epochs(job) as epochs:
         while True:
             before = epochs()
             try:
-                _in_background(_trainer(job, places, interface).fit)
+                _wait(_trainer(job, places, interface).fit, job, found.address)
                 return
             except TrainingFailedError as error:
                 cause = _cause(error)
+            if not _is_of_places(cause):
                 lost = lost + 1 if epochs() == before else 1
-                if not _is_loss(cause) or lost > FAILURES:
-                    _raise_clear(cause, found.address)
+                placed = time.monotonic()
+            stalled = time.monotonic() - placed > STALL_SECONDS
+            if not _is_loss(cause) or lost > FAILURES or stalled:
+                _raise_clear(cause, found.address)
             now = room()
             left = now.nodes if wanted is None else min(wanted, now.most)
             places = now.places(max(1, left))
@@ -120,11 +130,10 @@ def _fit(found: Cluster, job: TrainingJob, wanted: int | None, interface: str | 
 
 def _trainer(job: TrainingJob, places: Places, interface: str | None) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
 
-    from cutis.scale.torch_setup import TorchSetup
+    from cutis.scale.torch_setup import TorchSetup, Trainer
 
-    return TorchTrainer(
+    return Trainer(
         _work,
         train_loop_config={"job": job, "threads": places.threads},
         scaling_config=ScalingConfig(
@@ -151,6 +160,7 @@ def _work(told: dict[str, Any]) -> None:
     job: TrainingJob = told["job"]
     require_seen(job.data)
     require_seen(job.out, _STATE)
+    (job.out / _STATE / _BEGUN).touch()
     torch.set_num_threads(told["threads"])
     job.run(workers=TrainWorkers())
 
@@ -194,22 +204,20 @@ class TrainWorkers:
         return leaders
 
 
-def _in_background(work: Callable[[], object]) -> None:
-    """Runs Ray Train where it does not take Ctrl-C for itself."""
-    failed: list[BaseException] = []
+def _wait(work: Callable[[], object], job: TrainingJob, address: str) -> None:
+    """Runs Ray Train; InputError where no worker begins.
 
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failed.append(error)
+    Ray waits without end for one whose node is lost while it starts.
+    """
+    begun = job.out / _STATE / _BEGUN
+    begun.unlink(missing_ok=True)
+    until = time.monotonic() + STALL_SECONDS
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.2)
-    if failed:
-        raise failed[0]
+    def look() -> None:
+        if time.monotonic() > until and not begun.exists():
+            raise no_progress(address)
+
+    waited(work, address, look)
 
 
 @contextlib.contextmanager
@@ -258,19 +266,18 @@ def _is_loss(cause: Exception) -> bool:
 
 
 def _is_of_train(cause: Exception) -> bool:
-    """Whether Ray Train found no place for its workers in time."""
+    """Whether Ray Train could not start its workers, or does not hear of one."""
     return type(cause).__module__.startswith("ray.train")
 
 
+def _is_of_places(cause: Exception) -> bool:
+    """Whether Ray Train found no place for its workers in time."""
+    return type(cause).__name__ == _NO_PLACE
+
+
 def _raise_clear(cause: Exception, address: str) -> NoReturn:
-    if _is_of_train(cause):
-        raise InputError(
-            "the cluster has no room for the workers",
-            where=address,
-            expected="free processors, or GPUs, on nodes that answer",
-            fix="look at `ray status`: other work may hold them, or nodes were lost; then run the "
-            "same command again",
-        ) from cause
+    if _is_of_places(cause):
+        raise no_progress(address) from cause
     if isinstance(cause, RuntimeError) and _is_loss(cause):
         raise InputError(
             "the workers do not reach each other",
@@ -278,6 +285,8 @@ def _raise_clear(cause: Exception, address: str) -> NoReturn:
             expected="a network interface that leads from every node to every other",
             fix="name another by --interface, and check the firewall between the nodes",
         ) from cause
+    if _is_of_train(cause):
+        raise lost_again(cause, address) from cause
     with clear_errors(address):
         raise cause
     raise AssertionError  # the block has raised

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ray.tune import Stopper
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -56,3 +57,14 @@ class OurStopper(Stopper):
 
     def stop_all(self) -> bool:
         return self._course.over
+
+
+class OurClock(Callback):
+    """Tells the search in every step of Tune, some ten a second, whether its trials run."""
+
+    def __init__(self, course: "Course") -> None:
+        self._course = course
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        states = {trial.status for trial in trials}
+        self._course.seen(stalled=Trial.PENDING in states and Trial.RUNNING not in states)

@@ -16,7 +16,7 @@ from cutis.data.certificate.remarks import all_remarks, conflicts, copies
 from cutis.data.certificate.siblings import sibling_oracle, tested_parts
 from cutis.data.certificate.subject import Subject, content_hash, part_order
 from cutis.data.links import link_photos
-from cutis.data.scan import Scan, scan_photos
+from cutis.data.scan import Scan, fingerprints, scan_photos
 from cutis.data.sources.base import counted
 from cutis.data.split_records import Check
 from cutis.records import Part
@@ -87,12 +87,16 @@ def _scanned(subject: Subject, cache: Path | None) -> Subject:
     paths = subject.rows["path"]
     there = paths.notna()
     with tempfile.TemporaryDirectory(prefix="cutis-audit-") as temporary:
-        read = iter(scan_photos([Path(path) for path in paths[there]], cache or Path(temporary)))
-    scans = [next(read) if is_there else Scan(sha256="") for is_there in there]
-    rows = subject.rows.assign(
-        sha256=np.array([scan.sha256 or None for scan in scans], dtype=object),
-        pixels_sha256=np.array([scan.pixels_sha256 for scan in scans], dtype=object),
-    )
+        held = cache or Path(temporary)
+        read = iter(scan_photos([Path(path) for path in paths[there]], held))
+        scans = [next(read) if is_there else Scan(sha256="") for is_there in there]
+        rows = subject.rows.assign(
+            sha256=np.array([scan.sha256 or None for scan in scans], dtype=object),
+            pixels_sha256=np.array([scan.pixels_sha256 for scan in scans], dtype=object),
+        )
+        readable = rows.loc[rows["pixels_sha256"].notna(), "path"]
+        with fingerprints([Path(path) for path in readable], held) as marks:
+            links = link_photos(rows, marks)
     broken = [
         f"{name} ({scan.problem})"
         for name, scan in zip(rows["image_id"], scans, strict=True)
@@ -100,7 +104,7 @@ def _scanned(subject: Subject, cache: Path | None) -> Subject:
     ]
     note = counted(broken, "photos cannot be read and are compared as files only")
     notes = (*subject.notes, note) if note else subject.notes
-    return replace(subject, rows=rows, links=link_photos(rows, scans), notes=notes)
+    return replace(subject, rows=rows, links=links, notes=notes)
 
 
 def _checks(rows: pd.DataFrame, links: pd.DataFrame) -> tuple[Check, ...]:

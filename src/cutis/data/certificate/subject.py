@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from cutis.data.audit import audit_split
 from cutis.data.catalog import Catalog
+from cutis.data.remote import is_url
 from cutis.data.sources.base import name_key
 from cutis.data.split_records import Check, part_labels
 from cutis.data.splits import load_split
@@ -76,10 +77,9 @@ def catalog_subject(folder: Path, split_name: str) -> Subject:
     split = load_split(catalog, split_name)
     certificate = audit_split(catalog, split)
     rows = catalog.usable().merge(split.table, on="image_id", how="inner")
+    places = [None if is_url(path) else str(catalog.locate(path)) for path in rows["path"]]
     rows = rows.assign(
-        part=part_labels(rows),
-        label=rows["diagnosis"],
-        path=[str(catalog.locate(stored)) for stored in rows["path"]],
+        part=part_labels(rows), label=rows["diagnosis"], path=np.array(places, dtype=object)
     )
     return Subject(
         name=f"split '{split.name}'",

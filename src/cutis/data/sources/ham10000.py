@@ -21,7 +21,7 @@ def _recognises(folder: Path) -> bool:
 
 def _read(folder: Path, columns: Mapping[str, str]) -> SourceTable:
     metadata = tables.read_all(tables.find_tables(folder, _COLUMNS))
-    optional = metadata.reindex(columns=["dx_type", "age", "sex", "localization"])
+    optional = tables.known_cells(metadata, ("dx_type", "age", "sex", "localization"))
     table = pd.DataFrame(
         {
             "name": metadata["image_id"],

@@ -114,8 +114,7 @@ def _with_extras(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         ignore_index=True,
     )
     known = extras.groupby("image").first().reindex(table["name"]).reset_index(drop=True)
-    column = known.reindex(columns=[*_EXTRAS, "diagnosis_confirm_type"]).astype(object)
-    column = column.where(column.notna(), None)
+    column = tables.known_cells(known, (*_EXTRAS, "diagnosis_confirm_type"))
     age = column["age_approx"].fillna(column["age_approximate"])
     return table.assign(
         lesion_id=column["lesion_id"],

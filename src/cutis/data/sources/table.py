@@ -95,8 +95,7 @@ def _choose(table: pd.DataFrame, columns: Mapping[str, str], path: Path) -> pd.D
 
 
 def _meanings(chosen: pd.DataFrame, photos: Photos) -> pd.DataFrame:
-    cells = chosen.reindex(columns=list(MEANINGS)).astype(object)
-    cells = cells.where(cells.notna(), None)
+    cells = tables.known_cells(chosen, MEANINGS)
     masks = [_mask(cell, photos) if cell else None for cell in cells["mask"]]
     return pd.DataFrame(
         {

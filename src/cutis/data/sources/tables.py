@@ -102,6 +102,12 @@ def read_all(paths: Iterable[Path]) -> pd.DataFrame:
     return pd.concat([read_lower(path) for path in paths], ignore_index=True)
 
 
+def known_cells(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """These columns of a table, None in empty cells and in columns that the table lacks."""
+    cells = table.reindex(columns=list(columns)).astype(object)
+    return cells.where(cells.notna(), None)
+
+
 def clean_age(column: pd.Series) -> pd.Series:
     """Ages in years; what is not a number from 0 to 120 becomes None."""
     years = pd.to_numeric(column, errors="coerce")
