@@ -20,10 +20,10 @@ demo: $(READY)
 	rm -rf $(DEMO)
 	$(BIN)/cutis demo --out $(DEMO)
 
-# Three processes on two cores: tests of Ray's clusters wait more than they compute. In the order
-# of the folders, since by default these few long ones would come last, one after the other.
+# Three processes on two cores: one of them has the tests of Ray's clusters, which mostly wait. In
+# the order that tests/conftest.py gives, since by default files of few tests would come last.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

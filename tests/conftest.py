@@ -9,6 +9,18 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process for each file, and one for all tests of Ray, which share their clusters.
+
+    These come first: they are the longest part, and wait more than they compute.
+    """
+    of_ray = Path(__file__).parent / "scale"
+    for item in items:
+        group = of_ray if item.path.is_relative_to(of_ray) else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
+    items.sort(key=lambda item: not item.path.is_relative_to(of_ray))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real collections; tests that need it skip where it is absent."""

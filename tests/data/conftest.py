@@ -83,3 +83,13 @@ def make_catalog(tmp_path: Path) -> MakeCatalog:
         return write_catalog(tmp_path / name, photos, linked, sources=sources, options=options)
 
     return make
+
+
+@pytest.fixture
+def classes(tmp_path: Path, draw: Draw) -> Path:
+    """Six photos in the folders of two diagnoses."""
+    folder = tmp_path / "Clinic Photos"
+    for seed, name in enumerate(("melanoma", "nevus")):
+        for number in range(3):
+            draw(folder / name / f"{number}.jpg", 1000 + 10 * seed + number)
+    return folder

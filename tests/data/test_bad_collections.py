@@ -219,3 +219,11 @@ def test_the_listing_of_100_000_class_photos(
     assert len(rows) == 100_000
     assert rows["name"].is_unique
     assert rows["source_label"].value_counts().to_dict() == {"melanoma": 50_000, "nevus": 50_000}
+
+
+def test_ham10000_with_the_columns_alone_that_it_is_known_by(ham: Path) -> None:
+    (metadata,) = ham.glob("*.csv")
+    pd.read_csv(metadata)[["lesion_id", "image_id", "dx"]].to_csv(metadata, index=False)
+    row = read_source(ham).rows.set_index("name").loc["ISIC_0000009"]
+    assert (row["source_label"], row["lesion_id"]) == ("mel", "HAM_0000001")
+    assert row[["confirmed_by", "age", "sex", "site"]].isna().all()

@@ -1,7 +1,6 @@
 """Import: what ends up in the catalog, and that nothing is lost when something goes wrong."""
 
 import errno
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,15 +27,6 @@ def state(folder: Path) -> dict[str, tuple[int, bytes]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-@pytest.fixture
-def classes(tmp_path: Path, draw: Draw) -> Path:
-    folder = tmp_path / "Clinic Photos"
-    for seed, name in enumerate(("melanoma", "nevus")):
-        for number in range(3):
-            draw(folder / name / f"{number}.jpg", 1000 + 10 * seed + number)
-    return folder
 
 
 def test_rows_links_and_counts(ham: Path, tmp_path: Path) -> None:
@@ -96,18 +86,6 @@ def test_importing_again_changes_no_file(ham: Path, classes: Path, tmp_path: Pat
     assert not again.changed
     assert again.catalog.sha256 == first.catalog.sha256
     assert state(into) == before
-
-
-def test_photos_are_not_decoded_twice(
-    ham: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    into = tmp_path / "catalog"
-    before = import_sources([ham], into).catalog.sha256
-    shutil.rmtree(ham / "masks")
-    monkeypatch.setattr(scan, "decode", lambda path: pytest.fail("decoded again"))
-    changed = import_sources([ham], into)
-    assert changed.changed
-    assert changed.catalog.sha256 != before
 
 
 def test_a_source_is_added_and_replaced(
@@ -261,31 +239,6 @@ def test_a_very_wide_photo_is_read(classes: Path, tmp_path: Path, draw: Draw) ->
     assert (row["width"], row["height"], row["flags"]) == (20_000, 12, ())
 
 
-def test_photos_whose_disk_is_away_keep_the_newest_scores(
-    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photo, into = next(classes.rglob("*.jpg")), tmp_path / "catalog"
-    for version in ("0.10.0", "0.9.0"):
-        monkeypatch.setattr(scan, "__version__", version)
-        scan.scan_photos([photo], into, lambda rgb, said=version: {"hair": float(said[2:-2])})
-    monkeypatch.setattr(scan, "__version__", "0.11.0")
-    measured: list[int] = []
-
-    def measure(rgb: object) -> scan.Scores:
-        measured.append(1)
-        return {"hair": 11.0}
-
-    content = photo.read_bytes()
-    changed = photo.stat().st_mtime_ns
-    photo.unlink()
-    assert [found.quality for found in scan.scan_photos([photo], into, measure)] == [{"hair": 10.0}]
-    assert not measured
-    photo.write_bytes(content)
-    os.utime(photo, ns=(changed, changed))
-    assert [found.quality for found in scan.scan_photos([photo], into, measure)] == [{"hair": 11.0}]
-    assert measured == [1]
-
-
 @pytest.mark.parametrize("existing", [True, False])
 def test_an_interruption_leaves_the_old_catalog_and_keeps_what_was_read(
     ham: Path,
@@ -360,37 +313,6 @@ def test_a_full_disk_while_copying_leaves_no_partial_file(
     with pytest.raises(InputError, match="the disk is full"):
         import_sources([classes], tmp_path / "catalog", copy=True)
     assert not [path for path in (tmp_path / "catalog").rglob("*") if path.is_file()]
-
-
-def test_the_cache_of_another_fingerprint_is_thrown_away(
-    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    into = tmp_path / "catalog"
-    import_sources([classes], into)
-    other = np.dtype([("other", "u8")])
-    monkeypatch.setattr(scan, "FINGERPRINT", other)
-    monkeypatch.setattr(scan, "fingerprint", lambda rgb: np.zeros((), other))
-    photos = sorted(classes.rglob("*.jpg"))
-    scan.scan_photos(photos, into)
-    with scan.fingerprints(photos, into) as found:
-        assert (found.dtype, len(found)) == (other, len(photos))
-
-
-def test_fingerprints_wait_on_the_disk_in_the_order_asked_for(
-    classes: Path, tmp_path: Path
-) -> None:
-    photos = sorted(classes.rglob("*.jpg"))
-    into = tmp_path / "catalog"
-    for _ in ("scanned", "looked up"):
-        scans = scan.scan_photos(photos, into)
-        assert all(found.pixels_sha256 and found.fingerprint is None for found in scans)
-    expected = [scan.scan_photo(photo).fingerprint for photo in reversed(photos)]
-    with scan.fingerprints(photos[::-1], into) as found:
-        assert isinstance(found, np.memmap)
-        assert [mark.tobytes() for mark in found] == expected
-    with scan.fingerprints([], into) as found:
-        assert len(found) == 0
-    assert [path.name for path in (into / ".cache").iterdir()] == ["scan.sqlite"]
 
 
 @pytest.mark.parametrize(

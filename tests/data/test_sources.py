@@ -51,14 +51,6 @@ def test_ham10000_from_dataverse_in_one_folder(tmp_path: Path, draw: Draw) -> No
     assert (second["age"], second["sex"], second["lesion_id"]) == (80.0, "female", "H2")
 
 
-def test_ham10000_with_the_columns_alone_that_it_is_known_by(ham: Path) -> None:
-    (metadata,) = ham.glob("*.csv")
-    pd.read_csv(metadata)[["lesion_id", "image_id", "dx"]].to_csv(metadata, index=False)
-    row = rows_by_name(read_source(ham)).loc["ISIC_0000009"]
-    assert (row["source_label"], row["lesion_id"]) == ("mel", "HAM_0000001")
-    assert row[["confirmed_by", "age", "sex", "site"]].isna().all()
-
-
 def test_rows_without_photos_and_photos_without_rows_are_named(ham: Path, draw: Draw) -> None:
     (ham / "HAM10000_images_part_1" / "ISIC_0000002.jpg").unlink()
     draw(ham / "HAM10000_images_part_2" / "ISIC_0000077.jpg", 77)

@@ -24,7 +24,16 @@ from pathlib import Path
 import pytest
 
 from .buckets import Bucket
-from .nodes import ENVIRONMENT, RAY, STORE, TwoNodes, afterwards, short_folder
+from .nodes import (
+    ENVIRONMENT,
+    HEAD_ALONE,
+    NO_LOGS,
+    RAY,
+    STORE,
+    TwoNodes,
+    afterwards,
+    short_folder,
+)  # fmt: skip
 
 # Read when Ray is imported. A cluster that has a token anyway gets it below; without this line Ray
 # would write one into the home folder.
@@ -171,7 +180,7 @@ def local_cluster(storages: Path, s3_environment: dict[str, str]) -> Iterator[st
     with short_folder() as folder:
         port = _free_port()
         command = [*RAY, "start", "--head", f"--port={port}", "--num-cpus=2", STORE,
-                   f"--temp-dir={folder}", "--include-dashboard=false",
+                   NO_LOGS, f"--temp-dir={folder}", *HEAD_ALONE,
                    "--disable-usage-stats"]  # fmt: skip
         own = {MARK: mark, "PYTHONPATH": str(storages), **s3_environment}
         environment = {**os.environ, **ENVIRONMENT, **own}
