@@ -23,7 +23,7 @@ demo: $(READY)
 # Three processes on two cores: one of them has the tests of Ray's clusters, which mostly wait. In
 # the order that tests/conftest.py gives, since by default files of few tests would come last.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,16 +10,24 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process for each file, and one for all tests of Ray, which share their clusters.
+OF_RAY = "tests/scale/"
 
-    These come first: they are the longest part, and wait more than they compute.
-    """
-    of_ray = Path(__file__).parent / "scale"
-    for item in items:
-        group = of_ray if item.path.is_relative_to(of_ray) else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
-    items.sort(key=lambda item: not item.path.is_relative_to(of_ray))
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests of Ray first: they are the longest part, and wait more than they compute."""
+    items.sort(key=lambda item: not item.nodeid.startswith(OF_RAY))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One process for each file, and one for all tests of Ray, which share their clusters."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneForRay(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return OF_RAY if nodeid.startswith(OF_RAY) else super()._split_scope(nodeid)
+
+    return OneForRay(config, log)
 
 
 @pytest.fixture(scope="session")
