@@ -26,7 +26,7 @@ import pytest
 from .buckets import Bucket
 from .nodes import (
     ENVIRONMENT,
-    HEAD_ALONE,
+    HEAD_OPTIONS,
     NO_LOGS,
     RAY,
     STORE,
@@ -180,7 +180,7 @@ def local_cluster(storages: Path, s3_environment: dict[str, str]) -> Iterator[st
     with short_folder() as folder:
         port = _free_port()
         command = [*RAY, "start", "--head", f"--port={port}", "--num-cpus=2", STORE,
-                   NO_LOGS, f"--temp-dir={folder}", *HEAD_ALONE,
+                   NO_LOGS, f"--temp-dir={folder}", *HEAD_OPTIONS,
                    "--disable-usage-stats"]  # fmt: skip
         own = {MARK: mark, "PYTHONPATH": str(storages), **s3_environment}
         environment = {**os.environ, **ENVIRONMENT, **own}

@@ -22,7 +22,7 @@ HEAD, SECOND = "10.211.0.1", "10.211.0.2"
 _WORKS = re.compile("ray::(MapWorker|RayTrainWorker|ImplicitFunc)")  # of Ray Data, Train, Tune
 STORE = "--object-store-memory=100000000"
 NO_LOGS = "--include-log-monitor=false"  # which nobody reads
-HEAD_ALONE = ["--include-dashboard=false", "--no-monitor"]  # nothing is scaled
+HEAD_OPTIONS = ["--include-dashboard=false", "--no-monitor"]  # nothing is scaled
 
 # A lost node is noticed in seconds, and a busy machine is not yet a lost node. Workers are as
 # nice as the tests beside them: by Ray's niceness of 15 they get a thirtieth of a processor that
@@ -108,7 +108,7 @@ class TwoNodes:
             f"--port={PORT}",
             f"--node-ip-address={HEAD}",
             f"--temp-dir={self.folder}",
-            *HEAD_ALONE,
+            *HEAD_OPTIONS,
         )
 
     def start_second(self, *, full: Path | None = None, **environment: str) -> None:
