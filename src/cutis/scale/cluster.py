@@ -20,7 +20,7 @@ from typing import Any
 from cutis import __version__
 from cutis.errors import InputError, MissingDependencyError
 from cutis.scale.failures import clear_errors
-from cutis.scale.waiting import LOCAL, answers
+from cutis.scale.waiting import LOCAL, answers, still_working
 
 EXTRA = "cluster"
 
@@ -40,6 +40,7 @@ _ADDRESS = re.compile(r"(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
 _JOIN_SECONDS = 40.0
 _LEAVE_SECONDS = 5.0
+_END_SECONDS = 15.0  # for work that nobody waits for any more
 _REHEARSAL = """
 import ray, sys
 try:
@@ -267,20 +268,24 @@ def _join(ray: Any, address: str) -> None:
 
 
 def _leave(ray: Any, address: str) -> None:
-    if answers(address):
+    lost = not answers(address)
+    if not lost and not still_working(_END_SECONDS):
         ray.shutdown()
         return
-    # Without its head Ray may wait for ever, here and again at the end of the process.
     atexit.unregister(ray.shutdown)
-    leaving = threading.Thread(target=ray.shutdown, daemon=True)
-    _leaving.append(leaving)
-    leaving.start()
-    leaving.join(_LEAVE_SECONDS)
+    if lost:
+        # Ray may wait for its head for ever, here and again at the end of the process.
+        leaving = threading.Thread(target=ray.shutdown, daemon=True)
+        _leaving.append(leaving)
+        leaving.start()
+        leaving.join(_LEAVE_SECONDS)
+    # Work that goes on would crash within a Ray that is shut down; the cluster ends it when this
+    # process ends.
 
 
 def is_stuck() -> bool:
-    """Whether Ray still waits for a lost head; at the end of the process it may then crash."""
-    return any(leaving.is_alive() for leaving in _leaving)
+    """Whether Ray still works, or waits for a lost head; it may crash as the process ends."""
+    return still_working(0) or any(leaving.is_alive() for leaving in _leaving)
 
 
 def _keep_token_private() -> None:

@@ -18,6 +18,9 @@ _RAYS_LIMIT = "RAY_gcs_rpc_server_reconnect_timeout_s"
 _ANSWER_SECONDS = 2.0
 
 
+_begun: list[threading.Thread] = []
+
+
 def waited(work: Callable[[], T], address: str, look: Callable[[], None] = lambda: None) -> T:
     """What work with Ray gives, done in another thread, so that Ray cannot take Ctrl-C for itself.
 
@@ -40,6 +43,7 @@ def waited(work: Callable[[], T], address: str, look: Callable[[], None] = lambd
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
+    _begun.append(thread)
     # After so many seconds without its head Ray would end this process.
     limit = int(os.environ.get(_RAYS_LIMIT, "60"))
     looked, missed = time.monotonic(), 0
@@ -55,6 +59,15 @@ def waited(work: Callable[[], T], address: str, look: Callable[[], None] = lambd
     if failed:
         raise failed[0]
     return found[0]
+
+
+def still_working(seconds: float) -> bool:
+    """Whether work that nobody waits for any more goes on, after some seconds to end in."""
+    until = time.monotonic() + seconds
+    for thread in _begun:
+        thread.join(max(0.0, until - time.monotonic()))
+    _begun[:] = [thread for thread in _begun if thread.is_alive()]
+    return bool(_begun)
 
 
 def answers(address: str) -> bool:
